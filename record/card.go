@@ -1,0 +1,237 @@
+package record
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"slices"
+	"strings"
+)
+
+// maxKeys bounds each list of keys on a card.
+const maxKeys = 16
+
+// MaxSerialJump is how far a newer card's serial may be ahead of the known
+// one's. A card beyond it would use up the serials for good.
+const MaxSerialJump = 1000
+
+// Card says which keys act for an organisation, signed by its root and by each
+// key on it. Times are in ms since 1970.
+type Card struct {
+	Header
+	Name        string      `json:"name"`
+	Serial      int64       `json:"serial"`            // from 1, only ever growing
+	Previous    RecordID    `json:"previous,omitzero"` // the card before it
+	Expires     int64       `json:"expires"`
+	SigningKeys []PublicKey `json:"signing_keys"`
+	Nodes       []NodeID    `json:"nodes"`
+	Recipients  []string    `json:"recipients"` // age recipients, post-quantum hybrid ("age1pq1…")
+	Accounts    []Account   `json:"accounts"`   // that anchor for the organisation
+}
+
+func (c Card) check() error {
+	if err := c.Header.check("card"); err != nil {
+		return err
+	}
+	if err := CheckText("the organisation's name", c.Name, MaxOrgName); err != nil {
+		return err
+	}
+	if err := checkInteger("serial", c.Serial, 1); err != nil {
+		return err
+	}
+	if err := checkInteger("expires", c.Expires, c.Created+1); err != nil {
+		return err
+	}
+	if c.Previous.IsZero() != (c.Serial == 1) {
+		return Errorf(Invalid, "card %d: all cards but the first name the one before", c.Serial)
+	}
+	for _, n := range []int{len(c.SigningKeys), len(c.Nodes), len(c.Recipients)} {
+		if n < 1 || n > maxKeys {
+			return Errorf(Invalid, "a card holds from 1 to %d keys of each sort, not %d", maxKeys, n)
+		}
+	}
+	if len(c.Accounts) > maxKeys {
+		return Errorf(Invalid, "a card holds at most %d accounts, not %d", maxKeys, len(c.Accounts))
+	}
+	for _, key := range c.SigningKeys {
+		if err := key.Check(); err != nil {
+			return err
+		}
+	}
+	for _, r := range c.Recipients {
+		if !strings.HasPrefix(r, "age1pq1") || len(r) > 4096 || CheckText("a recipient key", r, 4096) != nil {
+			return Errorf(Invalid, "not a post-quantum recipient key: %q", Printable(r, 40))
+		}
+	}
+	return c.checkUnique()
+}
+
+// checkUnique refuses a key that stands on the card twice, in whatever role:
+// one key has one purpose.
+func (c Card) checkUnique() error {
+	seen := map[string]bool{}
+	for _, key := range c.Keys() {
+		if seen[key] {
+			return Errorf(Invalid, "the card holds one key twice")
+		}
+		seen[key] = true
+	}
+	return nil
+}
+
+// Keys lists all keys on the card, the root's included, as comparable strings.
+// An Ed25519 key is the same string in each of its roles.
+func (c Card) Keys() []string {
+	keys := []string{PublicKey(c.Org.key).String()}
+	for _, k := range c.SigningKeys {
+		keys = append(keys, k.String())
+	}
+	for _, n := range c.Nodes {
+		keys = append(keys, PublicKey(n.key).String())
+	}
+	keys = append(keys, c.Recipients...)
+	for _, a := range c.Accounts {
+		keys = append(keys, a.String())
+	}
+	return keys
+}
+
+// OpenCard verifies a card: the root's signature, then one of each signing
+// key, node and account on it, in that order (proof of possession). Recipient
+// keys can't sign; whoever puts another's key on its card gains only documents
+// that it can't open, and a card with a partner's key is refused.
+//
+// Whether the card has expired is for the caller to ask, who has a clock.
+func OpenCard(e Envelope) (Signed[Card], error) {
+	c, err := decode[Card](e)
+	if err != nil {
+		return Signed[Card]{}, err
+	}
+	if want := 1 + len(c.SigningKeys) + len(c.Nodes) + len(c.Accounts); len(e.signatures) != want {
+		return Signed[Card]{}, Errorf(Invalid, "the card has %d signatures; its root and each key on it make %d", len(e.signatures), want)
+	}
+	pae := e.PAE()
+	rest := e.signatures
+	next := func() (sig []byte) {
+		sig, rest = rest[0], rest[1:]
+		return sig
+	}
+	if !ed25519.Verify(c.Org.key[:], pae, next()) {
+		return Signed[Card]{}, Errorf(Invalid, "the card's signature is not by the root key that it names")
+	}
+	for _, key := range c.SigningKeys {
+		if !ed25519.Verify(key[:], pae, next()) {
+			return Signed[Card]{}, Errorf(Invalid, "the card is not countersigned by its signing key %s", key)
+		}
+	}
+	for _, node := range c.Nodes {
+		if !ed25519.Verify(node.key[:], pae, next()) {
+			return Signed[Card]{}, Errorf(Invalid, "the card is not countersigned by its node %s", node)
+		}
+	}
+	for _, account := range c.Accounts {
+		if !verifyAccount(account, pae, next()) {
+			return Signed[Card]{}, Errorf(Invalid, "the card is not countersigned by its account %s", account)
+		}
+	}
+	return Signed[Card]{e, c}, nil
+}
+
+// maxAddresses and maxAddress bound a presence; addresses are multiaddrs.
+const (
+	maxAddresses = 16
+	maxAddress   = 256
+)
+
+// Presence says where a node can be reached for now, signed by the node's key.
+type Presence struct {
+	Header
+	Node      NodeID   `json:"node"`
+	Addresses []string `json:"addresses"`
+	Expires   int64    `json:"expires"`
+}
+
+func (p Presence) check() error {
+	if err := p.Header.check("presence"); err != nil {
+		return err
+	}
+	if p.Node.IsZero() {
+		return Errorf(Invalid, "a presence without a node")
+	}
+	if len(p.Addresses) > maxAddresses {
+		return Errorf(Invalid, "a presence with %d addresses, %d are allowed", len(p.Addresses), maxAddresses)
+	}
+	for _, a := range p.Addresses {
+		if err := CheckText("an address", a, maxAddress); err != nil {
+			return err
+		}
+	}
+	return checkInteger("expires", p.Expires, p.Created+1)
+}
+
+// OpenPresence verifies a presence against a card of its organisation.
+func OpenPresence(e Envelope, card Signed[Card]) (Signed[Presence], error) {
+	p, err := decode[Presence](e)
+	if err != nil {
+		return Signed[Presence]{}, err
+	}
+	if p.Org != card.Body.Org || p.Card != card.ID() || !slices.Contains(card.Body.Nodes, p.Node) {
+		return Signed[Presence]{}, Errorf(Invalid, "the presence is not of a node on this card")
+	}
+	if len(e.signatures) != 1 || !ed25519.Verify(p.Node.key[:], e.PAE(), e.signatures[0]) {
+		return Signed[Presence]{}, Errorf(Invalid, "the presence is not signed by its node")
+	}
+	return Signed[Presence]{e, p}, nil
+}
+
+// CardFile is what an organisation hands to another to be reached: its card,
+// and where its nodes are.
+type CardFile struct {
+	Card     Envelope   `json:"card"`
+	Presence []Envelope `json:"presence"`
+}
+
+// MaxCardFile is the largest card file in bytes.
+const MaxCardFile = 256 << 10
+
+// OpenedCardFile is a card file whose signatures hold.
+type OpenedCardFile struct {
+	Card     Signed[Card]
+	Presence []Signed[Presence]
+}
+
+// Bytes is the file's content, with a line break at the end.
+func (f CardFile) Bytes() ([]byte, error) {
+	if f.Presence == nil {
+		f.Presence = []Envelope{}
+	}
+	b, err := Marshal(f)
+	return append(b, '\n'), err
+}
+
+// OpenCardFile reads and verifies a card file.
+func OpenCardFile(data []byte) (OpenedCardFile, error) {
+	if len(data) > MaxCardFile {
+		return OpenedCardFile{}, Errorf(Invalid, "a card file of %d bytes, %d are allowed", len(data), MaxCardFile)
+	}
+	var f CardFile
+	if err := Unmarshal(bytes.TrimRight(data, "\r\n"), &f); err != nil {
+		return OpenedCardFile{}, WithHint(Errorf(Invalid, "not a card file: %w", err),
+			"a card file is what `dxd card` prints; hand it over unchanged")
+	}
+	card, err := OpenCard(f.Card)
+	if err != nil {
+		return OpenedCardFile{}, err
+	}
+	opened := OpenedCardFile{Card: card}
+	if len(f.Presence) > maxKeys {
+		return OpenedCardFile{}, Errorf(Invalid, "a card file with %d presences", len(f.Presence))
+	}
+	for _, e := range f.Presence {
+		p, err := OpenPresence(e, card)
+		if err != nil {
+			return OpenedCardFile{}, err
+		}
+		opened.Presence = append(opened.Presence, p)
+	}
+	return opened, nil
+}
