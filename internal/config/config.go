@@ -1,0 +1,148 @@
+// Package config holds the one configuration of a daemon: what dxd.toml, the
+// environment and flags say, checked and with defaults filled in.
+//
+// It never opens a connection or writes a file, and no partner stands in it:
+// what concerns one partner is in the journal.
+package config
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"dxd/record"
+)
+
+// Config is the whole configuration. Fields are named as their keys in
+// dxd.toml; docs/configuration.md explains each.
+type Config struct {
+	Listen    []string // multiaddrs
+	Announce  []string // multiaddrs; empty: those listened on
+	API       API
+	Transport Transport
+	Log       Log
+	Anchor    Anchor
+}
+
+// Transport says how partners are reached.
+type Transport struct {
+	Prefer string // "auto", "tcp" or "quic"
+}
+
+// Log says what is logged, to standard error.
+type Log struct {
+	Level  slog.Level
+	Format string // "text" or "json"
+}
+
+// Anchor says on which chain and how roots are anchored. Without endpoints
+// nothing is anchored for now, and records queue.
+type Anchor struct {
+	RPC       []Endpoint     // in the order in which they are asked
+	ChainID   int64          // 0: not known yet
+	Contract  record.Account // zero: not known yet
+	Interval  time.Duration  // a batch closes after this,
+	MaxLeaves int            // or with this many leaves
+	Finality  Finality
+	MaxFee    Gwei // ceiling per gas
+}
+
+// Default is the configuration of an empty dxd.toml.
+func Default() Config {
+	return Config{
+		Listen:    []string{"/ip4/0.0.0.0/tcp/4600", "/ip4/0.0.0.0/udp/4600/quic-v1"},
+		Transport: Transport{Prefer: "auto"},
+		Log:       Log{Level: slog.LevelInfo, Format: "text"},
+		Anchor: Anchor{
+			Interval:  10 * time.Second,
+			MaxLeaves: 4096,
+			MaxFee:    200 * OneGwei,
+		},
+	}
+}
+
+// FileName is the file that Load reads.
+const FileName = "dxd.toml"
+
+// maxFile bounds the file in bytes.
+const maxFile = 1 << 20
+
+// Load reads dxd.toml in the directory dir, and then what the environment says
+// (env is os.LookupEnv). A file that is missing is an empty one. Flags are
+// applied afterwards with Set.
+func Load(dir string, env func(string) (string, bool)) (Config, error) {
+	path := filepath.Join(dir, FileName)
+	content, err := read(path)
+	if err != nil {
+		return Config{}, err
+	}
+	c, err := Parse(content)
+	if err != nil {
+		return Config{}, record.Errorf(record.Invalid, "%s: %w", path, err)
+	}
+	return c, c.applyEnvironment(env)
+}
+
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, record.Errorf(record.Invalid, "couldn't read the configuration: %w", err)
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, record.Errorf(record.Invalid, "couldn't read the configuration: %w", err)
+	}
+	if len(content) > maxFile {
+		return nil, record.Errorf(record.Invalid, "the configuration %q is larger than %d bytes", path, maxFile)
+	}
+	return content, nil
+}
+
+// applyEnvironment sets what the environment says. A variable that is empty
+// counts as not set, since many tools that start daemons can't leave one out.
+func (c *Config) applyEnvironment(env func(string) (string, bool)) error {
+	for _, s := range settings() {
+		value, ok := env(s.env)
+		if !ok || value == "" {
+			continue
+		}
+		values := []string{value}
+		if s.list {
+			values = strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
+		}
+		if err := s.set(c, values); err != nil {
+			return record.Errorf(record.Invalid, "%s: %w", s.env, err)
+		}
+	}
+	return nil
+}
+
+// Set gives a key another value, as a flag does; only lists take more than one.
+func (c *Config) Set(key string, values ...string) error {
+	s, err := find(key)
+	if err != nil {
+		return err
+	}
+	if err := s.set(c, values); err != nil {
+		return record.Errorf(record.Invalid, "%s: %w", key, err)
+	}
+	return nil
+}
+
+// Logger is the daemon's logger.
+func (l Log) Logger(w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{Level: l.Level}
+	if l.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}

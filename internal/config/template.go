@@ -1,0 +1,53 @@
+package config
+
+// Template is the dxd.toml that a new state directory gets: every key with
+// what it means, and its default behind a comment sign.
+const Template = `# Configuration of dxd. Each line that is commented out shows its default.
+# A flag beats an environment variable, and that beats this file.
+
+# Multiaddrs to listen on for partners. Beside each stands what it is: TCP with
+# TLS 1.3 for bulk, QUIC where TCP does not get through.
+# listen = ["/ip4/0.0.0.0/tcp/4600", "/ip4/0.0.0.0/udp/4600/quic-v1"]
+
+# Multiaddrs to tell partners instead of those above, for instance the public
+# address of a router: ["/ip4/203.0.113.7/tcp/4600", "/dns4/dxd.example.com/tcp/4600"]
+# announce = []
+
+# Where local applications reach the daemon: "unix:PATH", "host:port" besides
+# the socket, or both with a comma between.
+# api = "unix:api.sock"
+
+[transport]
+# "auto" (TCP first for bulk, QUIC where TCP does not connect), "tcp" or "quic"
+# prefer = "auto"
+
+[log]
+# "debug", "info", "warn" or "error". Names of documents and partners appear at
+# "debug" only.
+# level = "info"
+
+# "text" or "json"
+# format = "text"
+
+[anchor]
+# URLs of JSON-RPC endpoints, in the order in which they are asked. They may
+# hold keys: this file is readable by its owner only, and no log shows them
+# whole. Empty: nothing is anchored for now, and what is to be anchored waits.
+# rpc = []
+
+# The chain's id: an endpoint that answers for another chain is refused.
+# ` + "`dxd anchor deploy`" + ` fills this in, and the contract's address.
+# chain_id = 1
+# contract = "0x0000000000000000000000000000000000000000"
+
+# A batch closes after this time, or with this many records.
+# interval = "10s"
+# max_leaves = 4096
+
+# "finalized" is the chain's own tag (64 blocks where it has none). A number of
+# blocks suits a chain that never goes back further.
+# finality = "finalized"
+
+# The highest price per gas that is paid, in gwei.
+# max_fee = 200
+`
