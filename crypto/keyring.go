@@ -1,0 +1,111 @@
+package crypto
+
+import (
+	stdcrypto "crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+
+	"filippo.io/age"
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
+
+	"dxd/record"
+)
+
+// maxKeys of each sort fit on a card.
+const maxKeys = 16
+
+// Keyring holds every private key of an organisation on this machine. Keys
+// never leave it but in the sealed form that Lock gives.
+//
+// Of each sort of key the first is the one in use. Those behind it are on
+// their way out: they still stand on the card and still open what was sealed
+// for them.
+type Keyring struct {
+	hidden
+	secrets func() *secrets
+}
+
+type secrets struct {
+	root       ed25519.PrivateKey
+	signing    []ed25519.PrivateKey
+	nodes      []ed25519.PrivateKey
+	recipients []*age.HybridIdentity
+	accounts   []*secp256k1.PrivateKey
+	journal    [32]byte // seals the journal's values
+	index      [32]byte // hides what would tell something in the journal's keys
+	storage    [32]byte // wraps the file keys of payloads
+
+	org     record.OrgID
+	nodeIDs []record.NodeID
+}
+
+// Generate draws a fresh keyring with one key of each sort.
+func Generate() (*Keyring, error) {
+	recipient, err := age.GenerateHybridIdentity()
+	if err != nil {
+		return nil, record.Errorf(record.Internal, "couldn't generate a recipient key: %w", err)
+	}
+	account, err := secp256k1.GeneratePrivateKey()
+	if err != nil {
+		return nil, record.Errorf(record.Internal, "couldn't generate an account: %w", err)
+	}
+	s := &secrets{
+		root:       newEd25519(),
+		signing:    []ed25519.PrivateKey{newEd25519()},
+		nodes:      []ed25519.PrivateKey{newEd25519()},
+		recipients: []*age.HybridIdentity{recipient},
+		accounts:   []*secp256k1.PrivateKey{account},
+	}
+	rand.Read(s.journal[:])
+	rand.Read(s.index[:])
+	rand.Read(s.storage[:])
+	return s.keyring()
+}
+
+func newEd25519() ed25519.PrivateKey {
+	seed := make([]byte, ed25519.SeedSize)
+	rand.Read(seed)
+	return ed25519.NewKeyFromSeed(seed)
+}
+
+// keyring computes the identifiers of the keys and checks them.
+func (s *secrets) keyring() (*Keyring, error) {
+	var err error
+	if s.org, err = record.MakeOrgID(publicKey(s.root)); err != nil {
+		return nil, err
+	}
+	for _, key := range s.nodes {
+		id, err := record.MakeNodeID(publicKey(key))
+		if err != nil {
+			return nil, err
+		}
+		s.nodeIDs = append(s.nodeIDs, id)
+	}
+	return &Keyring{secrets: func() *secrets { return s }}, nil
+}
+
+func publicKey(key ed25519.PrivateKey) ed25519.PublicKey {
+	return key.Public().(ed25519.PublicKey)
+}
+
+// Org is the organisation whose keys these are.
+func (k *Keyring) Org() record.OrgID { return k.secrets().org }
+
+// Node is the node in use.
+func (k *Keyring) Node() record.NodeID { return k.secrets().nodeIDs[0] }
+
+// Account is the chain account in use.
+func (k *Keyring) Account() record.Account { return accountOf(k.secrets().accounts[0]) }
+
+func accountOf(key *secp256k1.PrivateKey) record.Account {
+	return record.AccountOf(key.PubKey().SerializeUncompressed())
+}
+
+// Recipient is the age recipient in use, "age1pq1…".
+func (k *Keyring) Recipient() string { return k.secrets().recipients[0].Recipient().String() }
+
+// NodeSigner signs with the node key, for the handshakes of the network.
+func (k *Keyring) NodeSigner() stdcrypto.Signer {
+	key := k.secrets().nodes[0]
+	return &nodeSigner{key: func() ed25519.PrivateKey { return key }}
+}
