@@ -44,6 +44,11 @@ func (c Card) check() error {
 	if c.Previous.IsZero() != (c.Serial == 1) {
 		return Errorf(Invalid, "card %d: all cards but the first name the one before", c.Serial)
 	}
+	return c.checkKeys()
+}
+
+// checkKeys holds the rules for the keys on a card.
+func (c Card) checkKeys() error {
 	for _, n := range []int{len(c.SigningKeys), len(c.Nodes), len(c.Recipients)} {
 		if n < 1 || n > maxKeys {
 			return Errorf(Invalid, "a card holds from 1 to %d keys of each sort, not %d", maxKeys, n)
@@ -57,12 +62,30 @@ func (c Card) check() error {
 			return err
 		}
 	}
+	for _, n := range c.Nodes {
+		if err := CheckPublicKey(n.key[:]); err != nil {
+			return err
+		}
+	}
 	for _, r := range c.Recipients {
-		if !strings.HasPrefix(r, "age1pq1") || len(r) > 4096 || CheckText("a recipient key", r, 4096) != nil {
-			return Errorf(Invalid, "not a post-quantum recipient key: %q", Printable(r, 40))
+		if err := checkRecipient(r); err != nil {
+			return err
 		}
 	}
 	return c.checkUnique()
+}
+
+// maxRecipient bounds a recipient key; today's have 1,959 characters.
+const maxRecipient = 4096
+
+// checkRecipient tells whether s may be a post-quantum recipient of age in
+// Bech32. Whether there is a key in it only package crypto can tell.
+func checkRecipient(s string) error {
+	key, ok := strings.CutPrefix(s, "age1pq1")
+	if !ok || key == "" || len(s) > maxRecipient || strings.Trim(key, "023456789acdefghjklmnpqrstuvwxyz") != "" {
+		return Errorf(Invalid, "not a post-quantum recipient key: %q", Printable(s, 40))
+	}
+	return nil
 }
 
 // checkUnique refuses a key that stands on the card twice, in whatever role:
@@ -218,6 +241,11 @@ func OpenCardFile(data []byte) (OpenedCardFile, error) {
 		return OpenedCardFile{}, WithHint(Errorf(Invalid, "not a card file: %w", err),
 			"a card file is what `dxd card` prints; hand it over unchanged")
 	}
+	return f.Open()
+}
+
+// Open verifies the card and the presences.
+func (f CardFile) Open() (OpenedCardFile, error) {
 	card, err := OpenCard(f.Card)
 	if err != nil {
 		return OpenedCardFile{}, err
@@ -234,4 +262,13 @@ func OpenCardFile(data []byte) (OpenedCardFile, error) {
 		opened.Presence = append(opened.Presence, p)
 	}
 	return opened, nil
+}
+
+// File is the card file that reads as this.
+func (f OpenedCardFile) File() CardFile {
+	file := CardFile{Card: f.Card.Envelope, Presence: []Envelope{}}
+	for _, p := range f.Presence {
+		file.Presence = append(file.Presence, p.Envelope)
+	}
+	return file
 }

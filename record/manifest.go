@@ -49,6 +49,9 @@ func (b Beacon) check() error {
 	if err := checkInteger("the beacon's block", b.Block, 0); err != nil {
 		return err
 	}
+	if b.Hash.IsZero() {
+		return Errorf(Invalid, "a beacon without a block's hash")
+	}
 	return checkInteger("the beacon's time", b.Time, 0)
 }
 
@@ -244,4 +247,11 @@ func (n Notarization) check() error {
 // OpenNotarization verifies a notarisation with the card that it names.
 func OpenNotarization(e Envelope, signer Signed[Card]) (Signed[Notarization], error) {
 	return open[Notarization](e, signer)
+}
+
+// RecipientCardOf reads which card of the recipient a manifest names, without
+// verifying it.
+func RecipientCardOf(e Envelope) (RecordID, error) {
+	m, err := decode[Manifest](e)
+	return m.RecipientCard, err
 }

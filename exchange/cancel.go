@@ -1,0 +1,174 @@
+package exchange
+
+import (
+	"context"
+
+	"dxd/blobstore"
+	"dxd/hashanchor/queue"
+	"dxd/record"
+)
+
+// Cancel stops a transfer that is not delivered yet, or no longer takes one
+// that is on its way in. What is over already is a Conflict.
+func (x *Exchange) Cancel(ctx context.Context, id record.TransferID) (View, error) {
+	v, err := x.Get(ctx, id)
+	if err != nil {
+		return v, err
+	}
+	switch v.State {
+	case Queued, Sending:
+		err = x.giveUp(ctx, id, Cancelled, "")
+	case Receiving:
+		err = x.cancelIncoming(ctx, id)
+	case Cancelled:
+	default:
+		err = record.Errorf(record.Conflict, "the transfer is %s and can't be cancelled any more", v.State)
+	}
+	if err != nil {
+		return v, err
+	}
+	return x.Get(ctx, id)
+}
+
+// giveUp ends an outgoing transfer that was not delivered: its number gets a
+// signed void, of which the partner is told.
+func (x *Exchange) giveUp(ctx context.Context, id record.TransferID, s State, reason string) error {
+	var org record.OrgID
+	err := x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		t, err := getTransfer(tx, id)
+		if err != nil || t.State != Queued {
+			return err
+		}
+		org = t.Partner
+		return x.void(tx, t, s, reason)
+	})
+	if err != nil {
+		return err
+	}
+	// At this point the transfer is over; a crash after this sends nothing more.
+	x.flight.stop(id)
+	if !org.IsZero() {
+		x.wake(org, pushWork)
+	}
+	return nil
+}
+
+// void signs that the transfer's number will not be delivered and takes it out
+// of its queue.
+func (x *Exchange) void(tx blobstore.Tx, t Transfer, s State, reason string) error {
+	manifest, err := x.ownManifest(tx, t)
+	if err != nil {
+		return err
+	}
+	void, err := x.Keys.SignVoid(record.Void{
+		Header:    record.Header{Card: x.Book.Self().ID(), Created: x.Now().UnixMilli()},
+		Recipient: t.Partner, Manifest: t.Record, Number: manifest.Number, Reason: voidReason(s, reason),
+	})
+	if err != nil {
+		return err
+	}
+	x.end(&t, s, reason)
+	if err := tx.Set(voidKey(t.ID), void.Bytes()); err != nil {
+		return err
+	}
+	if err := queue.Add(tx, void.ID(), void.Leaf()); err != nil {
+		return err
+	}
+	if err := tx.Delete(queueKey(tx, t)); err != nil {
+		return err
+	}
+	if err := pushVoid(tx, t); err != nil {
+		return err
+	}
+	return t.put(tx)
+}
+
+func voidReason(s State, reason string) record.VoidReason {
+	switch {
+	case s == Cancelled:
+		return record.VoidCancelled
+	case reason == reasonExpired:
+		return record.VoidExpired
+	case reason == reasonRemoved:
+		return record.VoidRemoved
+	}
+	return record.VoidRefused
+}
+
+// ownManifest reads back a manifest that we signed.
+func (x *Exchange) ownManifest(tx blobstore.ReadTx, t Transfer) (record.Manifest, error) {
+	raw, err := tx.Get(recordKey(t.ID))
+	if err != nil {
+		return record.Manifest{}, err
+	}
+	e, err := record.ParseEnvelope(raw)
+	if err != nil {
+		return record.Manifest{}, err
+	}
+	_, cardID, err := record.SignerOf(e)
+	if err != nil {
+		return record.Manifest{}, err
+	}
+	card, err := x.cardOf(tx, cardID)
+	if err != nil {
+		return record.Manifest{}, err
+	}
+	m, err := record.OpenManifest(e, card)
+	return m.Body, err
+}
+
+// isOver tells whether an outgoing transfer needs no delivery any more.
+func (x *Exchange) isOver(ctx context.Context, id record.TransferID) (bool, error) {
+	v, err := x.Get(ctx, id)
+	return err == nil && v.State != Queued && v.State != Sending, err
+}
+
+// cancelIncoming gives up a payload that is not whole yet.
+func (x *Exchange) cancelIncoming(ctx context.Context, id record.TransferID) error {
+	var file blobstore.FileID
+	err := x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		file = blobstore.FileID{}
+		t, err := getTransfer(tx, id)
+		if err != nil || t.State != Receiving {
+			return err
+		}
+		file = t.Payload
+		x.end(&t, Cancelled, "")
+		if err := tx.Delete(fileKey(file)); err != nil {
+			return err
+		}
+		t.Payload = blobstore.FileID{}
+		return t.put(tx)
+	})
+	if err != nil || file.IsZero() {
+		return err
+	}
+	x.flight.stop(id)
+	if err := x.inbox.drop(ctx, id); err != nil {
+		return err
+	}
+	return x.Files.Remove(file)
+}
+
+// Remove ends all that is queued for a partner as failed; it belongs into the
+// update that removes the partner.
+func (x *Exchange) Remove(tx blobstore.Tx, org record.OrgID) error {
+	var ids []record.TransferID
+	for e, err := range tx.Scan(orgKey(tx, prefixQueue, org), "", false) {
+		if err != nil {
+			return err
+		}
+		ids = append(ids, record.TransferID(e.Value[32:]))
+	}
+	for _, id := range ids {
+		t, err := getTransfer(tx, id)
+		if err != nil {
+			return err
+		}
+		if err := x.void(tx, t, Failed, reasonRemoved); err != nil {
+			return err
+		}
+		x.flight.stop(id)
+	}
+	return nil
+}

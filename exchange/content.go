@@ -1,0 +1,134 @@
+package exchange
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"hash"
+	"io"
+
+	"dxd/blobstore"
+	"dxd/crypto"
+	"dxd/record"
+)
+
+// Content is the document of a transfer, opened for reading.
+type Content struct {
+	View
+	file blobstore.File
+	key  crypto.FileKey
+	seal func(crypto.FileKey) ([]byte, error)
+}
+
+// Content opens the document of a transfer that is here whole.
+func (x *Exchange) Content(ctx context.Context, id record.TransferID) (*Content, error) {
+	v, err := x.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if v.Kind == record.Notarized {
+		return nil, record.Errorf(record.NotFound, "a notarisation keeps no document")
+	}
+	if v.State == Receiving || v.Direction == In && v.State == Cancelled {
+		return nil, record.WithHint(record.Errorf(record.Conflict, "the document is not here whole: the transfer is %s", v.State),
+			"`dxd transfer "+id.String()+"` shows how far it is")
+	}
+	var wrapped []byte
+	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
+		wrapped, err = tx.Get(keyKey(id))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	c := &Content{View: v, seal: func(k crypto.FileKey) ([]byte, error) { return crypto.SealHeader(k, x.Keys.Recipient()) }}
+	if c.key, err = x.Keys.UnwrapFileKey(wrapped, id[:]); err != nil {
+		return nil, err
+	}
+	if c.file, err = x.Files.Open(v.Payload); record.KindOf(err) == record.NotFound {
+		return nil, record.Errorf(record.Damaged, "the sealed file of transfer %s is gone from the disk", id)
+	}
+	return c, err
+}
+
+// Close lets go of the file.
+func (c *Content) Close() error { return c.file.Close() }
+
+// At gives random access to the document. Each chunk is authenticated under
+// the file key as it is read; the whole was hashed when it came, and is again
+// by Verified.
+func (c *Content) At() (io.ReaderAt, error) {
+	r, size, err := crypto.OpenBodyAt(c.key, c.file, c.file.Size())
+	if err == nil && size != c.Size {
+		err = record.Errorf(record.Damaged, "the document has %d bytes, not %d", size, c.Size)
+	}
+	return r, err
+}
+
+// Verified reads the whole document and hashes it. The last bytes are held
+// back until the digest is the one that was signed: what does not hold never
+// comes whole.
+func (c *Content) Verified() (io.Reader, error) {
+	plain, err := crypto.OpenBody(c.key, io.NewSectionReader(c.file, 0, c.file.Size()))
+	if err != nil {
+		return nil, err
+	}
+	return &verifiedReader{plain: plain, hash: sha256.New(), want: c.Digest, left: c.Size, buf: make([]byte, verifiedBlock)}, nil
+}
+
+// Sealed reads the document as an age file for our own recipient key.
+func (c *Content) Sealed() (io.Reader, int64, error) {
+	header, err := c.seal(c.key)
+	if err != nil {
+		return nil, 0, err
+	}
+	body := io.NewSectionReader(c.file, 0, c.file.Size())
+	return io.MultiReader(bytes.NewReader(header), body), int64(len(header)) + c.file.Size(), nil
+}
+
+// verifiedBlock is how much is read and hashed at a time.
+const verifiedBlock = 256 << 10
+
+// verifiedReader hands out a block only after it has been hashed, and the last
+// one only after the digest was compared.
+type verifiedReader struct {
+	plain io.Reader
+	hash  hash.Hash
+	want  record.Digest
+	left  int64 // bytes of the document not read yet
+	buf   []byte
+	ready []byte // hashed, not handed out yet
+	err   error
+}
+
+func (r *verifiedReader) Read(p []byte) (int, error) {
+	if len(r.ready) == 0 && r.err == nil {
+		r.ready, r.err = r.fill()
+	}
+	if len(r.ready) == 0 {
+		return 0, r.err
+	}
+	n := copy(p, r.ready)
+	r.ready = r.ready[n:]
+	return n, nil
+}
+
+// fill reads the next block; with the last one the error is io.EOF.
+func (r *verifiedReader) fill() ([]byte, error) {
+	block := r.buf[:min(int64(len(r.buf)), r.left)]
+	if _, err := io.ReadFull(r.plain, block); err != nil {
+		return nil, record.Errorf(record.Damaged, "couldn't open the document: %w", err)
+	}
+	r.hash.Write(block)
+	r.left -= int64(len(block))
+	if r.left > 0 {
+		return block, nil
+	}
+	if n, err := r.plain.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		return nil, record.Errorf(record.Damaged, "the document does not end where it should")
+	}
+	if record.Digest(r.hash.Sum(nil)) != r.want {
+		return nil, record.Errorf(record.Damaged, "the document is not the one that was signed")
+	}
+	return block, io.EOF
+}

@@ -1,0 +1,378 @@
+package exchange
+
+import (
+	"context"
+	"io"
+	"slices"
+	"time"
+
+	"dxd/blobstore"
+	"dxd/crypto"
+	"dxd/partner"
+	"dxd/record"
+)
+
+// parcel is all that is sent of one transfer.
+type parcel struct {
+	Transfer
+	file     blobstore.File
+	key      crypto.FileKey
+	header   []byte
+	manifest record.Envelope
+	openings []byte
+}
+
+// deliver sends one payload and takes the receipt. It returns nil once the
+// transfer needs no more of it: delivered, or cancelled in the meantime.
+func (x *Exchange) deliver(ctx context.Context, p partner.Partner, t Transfer) error {
+	parcel, err := x.pack(ctx, p, t)
+	if err != nil {
+		return x.unsendable(ctx, t, err)
+	}
+	defer closeQuietly(parcel.file)
+	stream, err := x.open(ctx, p, ProtocolTransfer)
+	if err != nil {
+		return err
+	}
+	defer closeQuietly(stream)
+	defer resetWith(ctx, stream)()
+	prog, ended := x.flight.begin(t.ID, resetter(stream))
+	defer ended()
+	if over, err := x.isOver(ctx, t.ID); over || err != nil {
+		return err // cancelled before its stream was known
+	}
+	receipt, err := x.send(newLink(stream), parcel, prog)
+	if err != nil {
+		stream.Reset()
+		if err := x.countWire(ctx, t.ID, prog); err != nil {
+			return err
+		}
+		if over, err := x.isOver(ctx, t.ID); over || err != nil {
+			return err
+		}
+		return x.afterRefusal(ctx, parcel, err)
+	}
+	return x.delivered(ctx, t.ID, receipt, prog)
+}
+
+// pack gathers what is to be sent. The header is made anew each time, for the
+// recipient's current key; everything else was fixed at C1.
+func (x *Exchange) pack(ctx context.Context, p partner.Partner, t Transfer) (parcel, error) {
+	c := parcel{Transfer: t}
+	var wrapped, opening, manifest []byte
+	err := x.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
+		if wrapped, err = tx.Get(keyKey(t.ID)); err != nil {
+			return err
+		}
+		if opening, err = tx.Get(openingKey(t.ID)); err != nil {
+			return err
+		}
+		manifest, err = tx.Get(recordKey(t.ID))
+		return err
+	})
+	if err != nil {
+		return c, err
+	}
+	if c.manifest, err = record.ParseEnvelope(manifest); err != nil {
+		return c, err
+	}
+	if c.key, err = x.Keys.UnwrapFileKey(wrapped, t.ID[:]); err != nil {
+		return c, err
+	}
+	if c.header, err = crypto.SealHeader(c.key, p.Card.Body.Recipients[0]); err != nil {
+		return c, err
+	}
+	c.openings = crypto.SealOpenings(c.key, packOpenings(opening))
+	c.file, err = x.Files.Open(t.Payload)
+	if err == nil && c.file.Size() != t.SealedLength {
+		closeQuietly(c.file)
+		err = record.Errorf(record.Damaged, "the sealed file has %d bytes, not %d", c.file.Size(), t.SealedLength)
+	}
+	return c, err
+}
+
+// unsendable ends a transfer whose own parts are lost or damaged here: no
+// retry can mend that.
+func (x *Exchange) unsendable(ctx context.Context, t Transfer, err error) error {
+	switch record.KindOf(err) {
+	case record.NotFound, record.Damaged:
+		x.Log.Error("a queued document is damaged on our own disk", "transfer", t.ID, "error", err)
+		return x.giveUp(ctx, t.ID, Failed, reasonDamaged)
+	}
+	return err
+}
+
+// open opens a stream to the first of the partner's nodes that answers.
+func (x *Exchange) open(ctx context.Context, p partner.Partner, protocol string) (Stream, error) {
+	err := record.Errorf(record.Unavailable, "the partner has no address")
+	for _, node := range p.Card.Body.Nodes {
+		var s Stream
+		if s, err = x.Network.Open(ctx, node, p.Addresses(node), protocol); err == nil {
+			return s, nil
+		}
+	}
+	return nil, err
+}
+
+// reply is what the recipient said, read while the body is being sent.
+type reply struct {
+	answer
+	err error
+}
+
+// send speaks the sender's part of the protocol and returns the receipt,
+// unverified.
+func (x *Exchange) send(l *link, c parcel, prog *progress) (record.Envelope, error) {
+	l.sending = true
+	early := min(c.SealedLength, maxEarly)
+	err := l.send(frameOffer, offer{
+		Version: wireVersion, ID: c.ID, Lane: record.LaneDoc, SealedLength: c.SealedLength,
+		BodyNonce: c.BodyNonce, Header: c.header, Early: early,
+	})
+	if err != nil {
+		return record.Envelope{}, err
+	}
+	answers, receipts := make(chan reply, 1), make(chan reply, 1)
+	go func() { // ends with the stream, which the caller always closes or resets
+		answers <- readAnswer(l)
+		receipts <- readReceipt(l)
+	}()
+	if err := x.sendBody(l, c, 0, early, prog, answers); err != nil {
+		return record.Envelope{}, refusalBehind(err, answers)
+	}
+	if early == c.SealedLength { // all of it went along: one round trip
+		if err := sendClosing(l, c); err != nil {
+			return record.Envelope{}, refusalBehind(err, answers)
+		}
+	}
+	got := <-answers
+	if got.err != nil || !got.Receipt.IsZero() { // refused, or here already
+		return got.Receipt, got.err
+	}
+	if early < c.SealedLength {
+		if err := x.sendRest(l, c, early, got.Offset, prog, receipts); err != nil {
+			return record.Envelope{}, refusalBehind(err, receipts)
+		}
+	}
+	got = <-receipts
+	return got.Receipt, got.err
+}
+
+// sendRest sends what the recipient does not have yet, and the closing.
+func (x *Exchange) sendRest(l *link, c parcel, early, at int64, prog *progress, receipts chan reply) error {
+	if at < early || at > c.SealedLength {
+		return record.Errorf(record.Invalid, "the partner asks to go on at %d of %d", at, c.SealedLength)
+	}
+	if err := x.sendBody(l, c, at, c.SealedLength, prog, receipts); err != nil {
+		return err
+	}
+	return sendClosing(l, c)
+}
+
+// sendBody sends the sealed bytes from one offset to another. A reply that
+// comes meanwhile can only be a refusal, or say that the rest is not needed.
+func (x *Exchange) sendBody(l *link, c parcel, from, to int64, prog *progress, replies chan reply) error {
+	for from < to {
+		n := int(min(bodyFrame, to-from))
+		if _, err := c.file.ReadAt(l.buffer(n), from); err != nil && err != io.EOF {
+			return record.Errorf(record.Damaged, "couldn't read a sealed file: %w", err)
+		}
+		if err := l.flush(frameBody, n); err != nil {
+			return err
+		}
+		from += int64(n)
+		x.flight.add(prog, int64(frameHeader+n), from)
+		select {
+		case r := <-replies:
+			replies <- r // whoever waits for it reads it again
+			if r.err != nil {
+				return r.err
+			}
+		default:
+		}
+	}
+	return nil
+}
+
+func sendClosing(l *link, c parcel) error {
+	l.buffer(0)
+	if err := l.flush(frameBody, 0); err != nil {
+		return err
+	}
+	if err := l.send(frameClosing, closing{Manifest: c.manifest, Openings: c.openings}); err != nil {
+		return err
+	}
+	if err := l.CloseWrite(); err != nil {
+		return err
+	}
+	return l.SetReadDeadline(time.Now().Add(receiptTimeout))
+}
+
+// refusalBehind prefers what the partner said to the error of a write that
+// broke off because of it.
+func refusalBehind(err error, replies chan reply) error {
+	if record.KindOf(err) != record.Internal { // it was not the link
+		return err
+	}
+	if r := <-replies; r.err != nil {
+		if _, ok := r.err.(*refusedError); ok {
+			return r.err
+		}
+	}
+	return err
+}
+
+func readAnswer(l *link) reply {
+	t, content, err := l.next()
+	if err != nil {
+		return reply{err: err}
+	}
+	var r reply
+	switch t {
+	case frameAnswer:
+		r.err = decodeFrame(content, &r.answer)
+	case frameRefusal:
+		r.err = decodeRefusal(content)
+	default:
+		r.err = record.Errorf(record.Invalid, "a frame of type %d where an answer was due", t)
+	}
+	return r
+}
+
+func readReceipt(l *link) reply {
+	t, content, err := l.next()
+	if err != nil {
+		return reply{err: err}
+	}
+	var r reply
+	switch t {
+	case frameReceipt:
+		var f receiptFrame
+		r.err = decodeFrame(content, &f)
+		r.Receipt = f.Receipt
+	case frameRefusal:
+		r.err = decodeRefusal(content)
+	default:
+		r.err = record.Errorf(record.Invalid, "a frame of type %d where a receipt was due", t)
+	}
+	if r.err == nil && r.Receipt.IsZero() {
+		r.err = record.Errorf(record.Invalid, "an empty receipt")
+	}
+	return r
+}
+
+func decodeRefusal(content []byte) error {
+	var r refusal
+	if err := decodeFrame(content, &r); err != nil {
+		return err
+	}
+	return &refusedError{r}
+}
+
+// afterRefusal looks at the sealed file when the partner says that it does not
+// open, or that what came does not hold: if it is damaged here, no retry helps.
+func (x *Exchange) afterRefusal(ctx context.Context, c parcel, err error) error {
+	r, ok := err.(*refusedError)
+	if !ok || r.Reason != reasonDamaged {
+		return err
+	}
+	plain, openErr := crypto.OpenBody(c.key, io.NewSectionReader(c.file, 0, c.SealedLength))
+	if openErr == nil {
+		_, digest, readErr := digestInto(ctx, io.Discard, plain, c.Size)
+		if readErr == nil && digest == c.Digest {
+			return refuseForNow(reasonDamaged) // it was not our file
+		}
+		openErr = readErr
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	x.Log.Error("a queued document is damaged on our own disk", "transfer", c.ID, "error", openErr)
+	return refuse(reasonDamaged)
+}
+
+// checkReceipt verifies the first receipt about a manifest of ours.
+func (x *Exchange) checkReceipt(ctx context.Context, e record.Envelope, t Transfer) error {
+	_, cardID, err := record.SignerOf(e)
+	if err != nil {
+		return err
+	}
+	card, err := x.Book.Card(ctx, cardID)
+	if record.KindOf(err) == record.NotFound {
+		return record.Errorf(record.Unavailable, "the receipt's card is not known yet")
+	}
+	if err != nil {
+		return err
+	}
+	r, err := record.OpenReceipt(e, card)
+	if err != nil {
+		return err
+	}
+	whole := slices.Equal(r.Body.Entries, []record.Entry{{First: 0, Last: 0, Status: record.StatusReceived}})
+	if r.Body.Org != t.Partner || r.Body.Sender != x.Keys.Org() || r.Body.Manifest != t.Record || !whole {
+		return record.Errorf(record.Invalid, "the receipt is not about this document, or does not say that it was received")
+	}
+	return nil
+}
+
+// delivered is C2: the receipt holds, so the transfer is over.
+func (x *Exchange) delivered(ctx context.Context, id record.TransferID, receipt record.Envelope, prog *progress) error {
+	v, err := x.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := x.checkReceipt(ctx, receipt, v.Transfer); err != nil {
+		return err
+	}
+	x.at(BeforeDelivered)
+	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		t, err := getTransfer(tx, id)
+		if err != nil || t.State == Delivered {
+			return err
+		}
+		t.WireBytes += prog.wire
+		// A transfer that was cancelled too late was delivered all the same:
+		// the receipt is the truth.
+		x.end(&t, Delivered, "")
+		if err := x.putReceipt(tx, t, receipt); err != nil {
+			return err
+		}
+		if err := tx.Delete(queueKey(tx, t)); err != nil {
+			return err
+		}
+		if err := x.pushIfProven(tx, t.Partner, t.Record); err != nil {
+			return err
+		}
+		return t.put(tx)
+	})
+	if err != nil {
+		return err
+	}
+	// At this point the transfer is delivered; a crash after this changes nothing.
+	x.at(AfterDelivered)
+	x.wake(v.Partner, pushWork)
+	return nil
+}
+
+// putReceipt keeps the first receipt of a transfer.
+func (x *Exchange) putReceipt(tx blobstore.Tx, t Transfer, e record.Envelope) error {
+	if err := tx.Set(receiptsKey(t.ID)+bigEndian(0), e.Bytes()); err != nil {
+		return err
+	}
+	return tx.Set(byRecordKey(tx, e.ID()), t.ID[:])
+}
+
+// countWire adds to the row what went over the wire in a failed attempt.
+func (x *Exchange) countWire(ctx context.Context, id record.TransferID, prog *progress) error {
+	if prog.wire <= maxEarly+frameHeader {
+		return nil // not worth a sync
+	}
+	return x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		t, err := getTransfer(tx, id)
+		if err != nil {
+			return err
+		}
+		t.WireBytes += prog.wire
+		return t.put(tx)
+	})
+}

@@ -1,0 +1,122 @@
+package exchange
+
+import (
+	"context"
+	"io"
+
+	"github.com/google/uuid"
+
+	"dxd/blobstore"
+	"dxd/hashanchor/queue"
+	"dxd/partner"
+	"dxd/record"
+)
+
+// Notarize reads a document and signs a commitment to it, which is anchored.
+// The document is not kept.
+func (x *Exchange) Notarize(ctx context.Context, name, mediaType string, size int64, body io.Reader) (View, error) {
+	if err := checkItem(name, &mediaType, ""); err != nil {
+		return View{}, err
+	}
+	n, digest, err := digestInto(ctx, io.Discard, body, size)
+	if err != nil {
+		return View{}, err
+	}
+	var t Transfer
+	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		now := x.Now().UnixMilli()
+		t = Transfer{
+			ID: record.TransferID(uuid.Must(uuid.NewV7())), Direction: None, Kind: record.Notarized, Name: name, MediaType: mediaType,
+			Size: n, Digest: digest, State: Recorded, Created: now, Updated: now,
+		}
+		opening, err := putOpening(tx, t)
+		if err != nil {
+			return err
+		}
+		signed, err := x.Keys.SignNotarization(record.Notarization{
+			Header: record.Header{Card: x.Book.Self().ID(), Created: now},
+			Root:   record.TreeRoot([]record.Hash{record.LeafHash(opening)}),
+			Beacon: x.Queue.Beacon(),
+		})
+		if err != nil {
+			return err
+		}
+		t.Record = signed.ID()
+		if err := x.putRecord(tx, t, signed.Envelope); err != nil {
+			return err
+		}
+		return t.create(tx)
+	})
+	if err != nil {
+		return View{}, err
+	}
+	return x.Get(ctx, t.ID)
+}
+
+// Evidence puts together all that a stranger needs to verify a transfer or a
+// notarisation, with the proofs that are there by now.
+func (x *Exchange) Evidence(ctx context.Context, id record.TransferID) (file []byte, err error) {
+	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
+		t, err := getTransfer(tx, id)
+		if err != nil {
+			return err
+		}
+		if t.Record.IsZero() {
+			return record.Errorf(record.Conflict, "there is no evidence yet: the transfer is %s", t.State)
+		}
+		parts, err := x.parts(tx, t)
+		if err != nil {
+			return err
+		}
+		file, err = queue.Evidence(tx, parts)
+		return err
+	})
+	return file, err
+}
+
+// parts gathers records, the cards that they name, and the opening.
+func (x *Exchange) parts(tx blobstore.ReadTx, t Transfer) (p queue.Parts, err error) {
+	if p.Records, err = recordsOf(tx, t); err != nil {
+		return p, err
+	}
+	if p.Opening, err = tx.Get(openingKey(t.ID)); err != nil {
+		return p, err
+	}
+	p.Index, p.Size = 0, 1
+	var ids []record.RecordID
+	for _, e := range p.Records {
+		_, card, err := record.SignerOf(e)
+		if err != nil {
+			return p, err
+		}
+		ids = append(ids, card)
+	}
+	if t.Direction != None {
+		m, err := record.RecipientCardOf(p.Records[0])
+		if err != nil {
+			return p, err
+		}
+		ids = append(ids[:1:1], append([]record.RecordID{m}, ids[1:]...)...)
+	}
+	seen := map[record.RecordID]bool{}
+	for _, id := range ids {
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		card, err := x.cardOf(tx, id)
+		if err != nil {
+			return p, err
+		}
+		p.Cards = append(p.Cards, card.Envelope)
+	}
+	return p, nil
+}
+
+// cardOf finds a card that a record of ours or of a partner names.
+func (x *Exchange) cardOf(tx blobstore.ReadTx, id record.RecordID) (record.Signed[record.Card], error) {
+	if self := x.Book.Self(); self.ID() == id {
+		return self, nil
+	}
+	return partner.CardByID(tx, id)
+}

@@ -1,0 +1,167 @@
+// Package exchange is the heart of dxd: it takes documents from local
+// applications, seals, numbers and signs them, delivers them to partners,
+// receives what partners send, and keeps the signed receipts of both.
+//
+// It never opens a connection, a file or a key itself: the network, the
+// journal, the files and the keyring are handed to it. It trusts no byte that
+// a partner sends before a signature and a digest vouch for it.
+package exchange
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"dxd/blobstore"
+	"dxd/crypto"
+	"dxd/hashanchor/queue"
+	"dxd/partner"
+	"dxd/record"
+)
+
+// Stream is one authenticated stream between two nodes.
+type Stream interface {
+	net.Conn
+	// CloseWrite tells the other side that nothing more comes.
+	CloseWrite() error
+	// Reset ends the stream in both directions at once.
+	Reset() error
+	// Node is who is at the other end.
+	Node() record.NodeID
+}
+
+// Network opens streams to nodes; it connects where no connection is up.
+type Network interface {
+	Open(ctx context.Context, node record.NodeID, addresses []string, protocol string) (Stream, error)
+}
+
+// Config is what an Exchange needs. Seam and Retry may be left out.
+type Config struct {
+	Journal blobstore.Journal
+	Files   blobstore.Files
+	Keys    *crypto.Keyring
+	Book    *partner.Book
+	Queue   *queue.Queue
+	Network Network
+	Addrs   func() []string // where this node can be reached
+	Now     func() time.Time
+	Log     *slog.Logger
+
+	// Seam is called at each commit point. Tests stop the process there;
+	// production leaves it nil.
+	Seam func(Point)
+	// Retry bounds the pauses between attempts to reach a partner.
+	Retry Retry
+}
+
+// Retry bounds the pauses between attempts: they grow from First to Longest.
+type Retry struct {
+	First, Longest time.Duration
+}
+
+// Exchange moves documents. Its methods may be called by several goroutines.
+type Exchange struct {
+	Config
+	started time.Time
+	outbox  outbox
+	inbox   inbox
+	flight  flight
+}
+
+// Point names a side of a commit point (ARCHITECTURE, section 3): a process
+// that dies at "before" has promised nothing yet, at "after" all.
+type Point string
+
+// The commit points, in the order of a document's way.
+const (
+	BeforeQueued    Point = "before-queued"    // payload written, C1 not
+	AfterQueued     Point = "after-queued"     // C1
+	BeforeReceiving Point = "before-receiving" // offer taken, row of the partial not written
+	AfterReceiving  Point = "after-receiving"
+	BeforeStored    Point = "before-stored"    // whole and verified, payload not committed
+	BeforeReceived  Point = "before-received"  // payload committed, C1' not
+	AfterReceived   Point = "after-received"   // C1', receipt not sent
+	BeforeDelivered Point = "before-delivered" // receipt verified, C2 not
+	AfterDelivered  Point = "after-delivered"  // C2
+)
+
+func (x *Exchange) at(p Point) {
+	if x.Seam != nil {
+		x.Seam(p)
+	}
+}
+
+// Init makes what the journal of a new organisation needs: the epoch of its
+// numbers.
+func Init(tx blobstore.Tx, epoch record.Epoch) error {
+	return tx.Set(keyEpoch, epoch[:])
+}
+
+// Open makes an Exchange. Nothing moves before Run.
+func Open(c Config) *Exchange {
+	if c.Retry == (Retry{}) {
+		c.Retry = Retry{First: time.Second, Longest: 2 * time.Minute}
+	}
+	x := &Exchange{Config: c, started: c.Now()}
+	x.outbox.workers = map[workerKey]*worker{}
+	x.inbox.open = map[record.TransferID]*claim{}
+	x.flight.of = map[record.TransferID]*progress{}
+	return x
+}
+
+// Run delivers what waits, pushes proofs, and removes files that belong to no
+// transfer, until ctx ends; it returns once all that it started has ended.
+func (x *Exchange) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer x.inbox.close()
+	x.outbox.begin(ctx, &wg)
+	wg.Go(func() {
+		if err := x.sweep(ctx); err != nil && ctx.Err() == nil {
+			x.Log.Warn("couldn't sweep payload files", "error", err)
+		}
+	})
+	if err := x.wakeAll(ctx); err != nil {
+		return err
+	}
+	err := x.watchPushes(ctx)
+	x.outbox.end()
+	return err
+}
+
+// sweep removes files without a row: what a crash left between a payload and
+// its commit point. A row without its file cannot happen.
+func (x *Exchange) sweep(ctx context.Context) error {
+	var orphans []blobstore.FileInfo
+	for f, err := range x.Files.List() {
+		if err != nil {
+			return err
+		}
+		if f.Modified.Before(x.started) {
+			orphans = append(orphans, f)
+		}
+	}
+	for _, f := range orphans {
+		err := x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
+			_, err := tx.Get(fileKey(f.ID))
+			return err
+		})
+		if record.KindOf(err) != record.NotFound {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err := x.Files.Remove(f.ID); err != nil {
+			return err
+		}
+		x.Log.Info("removed a payload file that belongs to no transfer", "bytes", f.Size)
+	}
+	return nil
+}
+
+// closeQuietly closes what was only read from, where an error says nothing.
+func closeQuietly(c io.Closer) { c.Close() }

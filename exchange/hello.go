@@ -1,0 +1,74 @@
+package exchange
+
+import (
+	"context"
+
+	"dxd/partner"
+	"dxd/record"
+)
+
+// hello is the frame that both sides of ProtocolHello send: the sender's card
+// and where it is.
+type hello struct {
+	Version int             `json:"v"`
+	File    record.CardFile `json:"file"`
+}
+
+// sayHello calls a partner: each side learns the other's card and addresses.
+func (x *Exchange) sayHello(ctx context.Context, p partner.Partner) error {
+	stream, err := x.open(ctx, p, ProtocolHello)
+	if err != nil {
+		return err
+	}
+	defer closeQuietly(stream)
+	defer resetWith(ctx, stream)()
+	l := newLink(stream)
+	if err := x.sendHello(l); err != nil {
+		return err
+	}
+	return x.takeHello(ctx, l)
+}
+
+// ServeHello answers a partner's call.
+func (x *Exchange) ServeHello(ctx context.Context, s Stream) {
+	defer closeQuietly(s)
+	defer resetWith(ctx, s)()
+	l := newLink(s)
+	err := x.takeHello(ctx, l)
+	if err == nil {
+		err = x.sendHello(l)
+	}
+	if err != nil {
+		x.Log.Warn("couldn't exchange cards with a partner", "error", err)
+		s.Reset()
+	}
+}
+
+func (x *Exchange) sendHello(l *link) error {
+	file, err := x.Book.CardFile(x.Addrs())
+	if err != nil {
+		return err
+	}
+	return l.send(frameHello, hello{Version: wireVersion, File: file.File()})
+}
+
+// takeHello learns what the partner says of itself. The connection vouches
+// that one of its nodes says it; the card's own signatures vouch for the rest.
+func (x *Exchange) takeHello(ctx context.Context, l *link) error {
+	p, err := x.Book.ByNode(l.Node())
+	if err != nil {
+		return err
+	}
+	var h hello
+	if err := l.expect(frameHello, &h); err != nil {
+		return err
+	}
+	if h.Version != wireVersion {
+		return record.Errorf(record.Invalid, "a hello of version %d", h.Version)
+	}
+	opened, err := h.File.Open()
+	if err != nil {
+		return err
+	}
+	return x.Book.Learn(ctx, p.Org, opened)
+}

@@ -1,0 +1,305 @@
+package exchange
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"sync"
+
+	"dxd/blobstore"
+	"dxd/crypto"
+	"dxd/record"
+)
+
+// inbox holds the payloads that are on their way in. Across a cut link the
+// open cipher and hash state waits here for the next stream.
+type inbox struct {
+	mu   sync.Mutex // guards open
+	open map[record.TransferID]*claim
+}
+
+// maxWaiting is how many half-received payloads keep their cipher state while
+// no stream feeds them; others are read again from their files.
+const maxWaiting = 64
+
+// claim is the right of one stream to feed a payload.
+type claim struct {
+	reset func()        // ends the stream that holds it
+	free  chan struct{} // closed when the stream has let go
+	in    *incoming     // what it left, nil if there is nothing
+}
+
+// take claims the payload for a stream. Whoever holds it is reset: the sender
+// opened a new stream since it gave the old one up.
+func (b *inbox) take(ctx context.Context, id record.TransferID, reset func()) (*incoming, *claim, error) {
+	mine := &claim{reset: reset, free: make(chan struct{})}
+	for {
+		b.mu.Lock()
+		old := b.open[id]
+		if old == nil || old.isFree() {
+			b.open[id] = mine
+			b.mu.Unlock()
+			if old != nil {
+				return old.in, mine, nil
+			}
+			return nil, mine, nil
+		}
+		b.mu.Unlock()
+		old.reset()
+		select {
+		case <-old.free:
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+}
+
+func (c *claim) isFree() bool {
+	select {
+	case <-c.free:
+		return true
+	default:
+		return false
+	}
+}
+
+// release lets go, leaving what the next stream can go on with, or nil.
+func (b *inbox) release(id record.TransferID, c *claim, in *incoming) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.in = in
+	close(c.free)
+	if in == nil && b.open[id] == c {
+		delete(b.open, id)
+	}
+	b.trim()
+}
+
+// trim is called with mu held.
+func (b *inbox) trim() {
+	for id, c := range b.open {
+		if len(b.open) <= maxWaiting {
+			return
+		}
+		if c.isFree() {
+			c.in.close()
+			delete(b.open, id)
+		}
+	}
+}
+
+// drop ends the stream that feeds the payload and forgets what it left.
+func (b *inbox) drop(ctx context.Context, id record.TransferID) error {
+	in, c, err := b.take(ctx, id, func() {})
+	if err != nil {
+		return err
+	}
+	in.close()
+	b.release(id, c, nil)
+	return nil
+}
+
+func (b *inbox) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.open {
+		if c.isFree() {
+			c.in.close()
+		}
+	}
+	b.open = map[record.TransferID]*claim{}
+}
+
+// syncEvery is the pace at which a partial file is made durable.
+const syncEvery = 64 << 20
+
+// incoming is a payload of which some bytes are here. They go to the file and
+// through the cipher and the hash at once. One goroutine uses it at a time.
+type incoming struct {
+	file    blobstore.FileID
+	part    blobstore.Partial // nil once the file is whole
+	nonce   record.BodyNonce
+	size    int64 // sealed bytes here
+	synced  int64
+	feed    *io.PipeWriter
+	result  chan opened // holds the cipher's end, once
+	open    *opened     // taken from result
+	written bool        // a row knows the partial
+}
+
+// opened is what the cipher found: the plaintext's length and digest, or why
+// it does not open.
+type opened struct {
+	length int64
+	digest record.Digest
+	err    error
+}
+
+// newIncoming starts the cipher for a payload under this key.
+func newIncoming(file blobstore.FileID, part blobstore.Partial, nonce record.BodyNonce, key crypto.FileKey) *incoming {
+	in := &incoming{file: file, part: part, nonce: nonce, result: make(chan opened, 1)}
+	r, w := io.Pipe()
+	in.feed = w
+	go func() { // ends with the pipe, which close or finish always close
+		o := openAll(key, r)
+		r.CloseWithError(o.err)
+		in.result <- o
+	}()
+	return in
+}
+
+var errDamaged = record.Errorf(record.Damaged, "the sealed bytes do not open")
+
+func openAll(key crypto.FileKey, sealed io.Reader) opened {
+	plain, err := crypto.OpenBody(key, sealed)
+	if err != nil {
+		return opened{err: errors.Join(errDamaged, err)}
+	}
+	hash := sha256.New()
+	n, err := io.CopyBuffer(struct{ io.Writer }{hash}, struct{ io.Reader }{plain}, make([]byte, 64<<10))
+	if err != nil {
+		return opened{length: n, err: errors.Join(errDamaged, err)}
+	}
+	return opened{length: n, digest: record.Digest(hash.Sum(nil))}
+}
+
+// write takes the next sealed bytes: into the file first, then through the
+// cipher, so that the file is never behind what was looked at.
+func (in *incoming) write(b []byte) error {
+	if _, err := in.part.Write(b); err != nil {
+		return err
+	}
+	in.size += int64(len(b))
+	if in.size-in.synced >= syncEvery {
+		if err := in.part.Sync(); err != nil {
+			return err
+		}
+		in.synced = in.size
+	}
+	if _, err := in.feed.Write(b); err != nil {
+		return errDamaged
+	}
+	return nil
+}
+
+// finish tells the cipher that all is here and takes what it found.
+func (in *incoming) finish() opened {
+	if in.open == nil {
+		in.feed.Close()
+		o := <-in.result
+		in.open = &o
+	}
+	return *in.open
+}
+
+// commit makes the file whole and durable.
+func (in *incoming) commit() error {
+	if in.part == nil {
+		return nil
+	}
+	err := in.part.Commit()
+	in.part = nil
+	return err
+}
+
+// close lets go of the cipher and leaves the partial file; nil may be closed.
+func (in *incoming) close() {
+	if in == nil {
+		return
+	}
+	in.feed.CloseWithError(context.Canceled)
+	if in.part != nil {
+		closeQuietly(in.part)
+	}
+}
+
+// refeedBuffer is how much of a file is read at a time.
+const refeedBuffer = 256 << 10
+
+// refeed reads what the file has through the cipher again, after a restart.
+// Where it stops opening, as a loss of power may leave it, it is cut off at the
+// last whole chunk, and all before is fed again to a new cipher.
+func refeed(files blobstore.Files, t Transfer, key crypto.FileKey) (*incoming, error) {
+	for {
+		in, source, err := reopen(files, t, key)
+		if err != nil {
+			return nil, err
+		}
+		err = in.replay(source)
+		if err == nil {
+			return in, nil
+		}
+		if !errors.Is(err, errDamaged) || in.part == nil {
+			in.close()
+			return nil, err
+		}
+		o := in.finish()
+		good := sealedPrefix(o.length)
+		err = in.part.Truncate(min(good, max(0, in.part.Size()-1)))
+		in.close()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// reopen opens the transfer's file, partial or already whole.
+func reopen(files blobstore.Files, t Transfer, key crypto.FileKey) (*incoming, io.ReaderAt, error) {
+	part, err := files.Resume(t.Payload)
+	if err == nil {
+		return newIncoming(t.Payload, part, t.BodyNonce, key), part, nil
+	}
+	if record.KindOf(err) != record.NotFound {
+		return nil, nil, err
+	}
+	// The process died between the file's commit and C1'.
+	whole, err := files.Open(t.Payload)
+	if err != nil {
+		return nil, nil, err
+	}
+	return newIncoming(t.Payload, nil, t.BodyNonce, key), whole, nil
+}
+
+// replay feeds all of the source to the cipher.
+func (in *incoming) replay(source io.ReaderAt) error {
+	size := int64(0)
+	if in.part != nil {
+		size = in.part.Size()
+	} else {
+		whole := source.(blobstore.File)
+		defer closeQuietly(whole)
+		size = whole.Size()
+	}
+	buf := make([]byte, refeedBuffer)
+	for in.size < size {
+		n, err := source.ReadAt(buf[:min(refeedBuffer, size-in.size)], in.size)
+		if n == 0 {
+			return record.Errorf(record.Damaged, "couldn't read a partial file: %w", err)
+		}
+		if _, err := in.feed.Write(buf[:n]); err != nil {
+			return errDamaged
+		}
+		in.size += int64(n)
+	}
+	in.synced = in.size
+	return nil
+}
+
+// An age body is a nonce of 16 bytes, then chunks of 64 KiB each with a tag of
+// 16 bytes (C2SP age, "Payload").
+const (
+	bodyNonceSize = 16
+	chunkSize     = 64 << 10
+	sealedChunk   = chunkSize + 16
+)
+
+// sealedPrefix is how many sealed bytes hold the whole chunks of the first
+// plain bytes.
+func sealedPrefix(plain int64) int64 { return bodyNonceSize + plain/chunkSize*sealedChunk }
+
+// plainSoFar is how many bytes of the document the first sealed bytes hold.
+func plainSoFar(sealed int64) int64 {
+	whole := max(0, sealed-bodyNonceSize)
+	return whole/sealedChunk*chunkSize + max(0, whole%sealedChunk-16)
+}

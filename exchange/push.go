@@ -1,0 +1,376 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"dxd/blobstore"
+	"dxd/hashanchor/queue"
+	"dxd/partner"
+	"dxd/record"
+)
+
+// push is one thing that a partner is to be told, as the journal holds it
+// behind the partner's key: the proof of a record that both have, or a void.
+type push struct {
+	Transfer record.TransferID `json:"transfer"`
+	Proof    record.RecordID   `json:"proof,omitzero"`
+	Void     bool              `json:"void,omitzero"`
+}
+
+// put queues it; the same once more changes nothing.
+func (p push) put(tx blobstore.Tx, org record.OrgID) error {
+	raw, err := record.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return tx.Set(orgKey(tx, prefixPush, org)+tx.Index("push", raw), append(org.Key(), raw...))
+}
+
+func pushVoid(tx blobstore.Tx, t Transfer) error {
+	return push{Transfer: t.ID, Void: true}.put(tx, t.Partner)
+}
+
+// pushIfProven queues the proof of a record, if it is there already, for a
+// partner that has the record from now on.
+func (x *Exchange) pushIfProven(tx blobstore.Tx, org record.OrgID, id record.RecordID) error {
+	_, err := queue.ProofOf(tx, id)
+	if record.KindOf(err) == record.NotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return x.Proven(tx, id, true)
+}
+
+// Proven is to be called in the update that journals the proof of a record:
+// if it is our own, and the partner has the record, it will be told.
+func (x *Exchange) Proven(tx blobstore.Tx, id record.RecordID, own bool) error {
+	if !own {
+		return nil
+	}
+	t, err := transferOf(tx, id)
+	if record.KindOf(err) == record.NotFound {
+		return nil // not a record of a transfer
+	}
+	if err != nil {
+		return err
+	}
+	if t.State == Received || t.State == Delivered {
+		return push{Transfer: t.ID, Proof: id}.put(tx, t.Partner)
+	}
+	return nil
+}
+
+// transferOf finds the transfer that a record belongs to.
+func transferOf(tx blobstore.ReadTx, id record.RecordID) (Transfer, error) {
+	raw, err := tx.Get(byRecordKey(tx, id))
+	if err != nil {
+		return Transfer{}, err
+	}
+	return getTransfer(tx, record.TransferID(raw))
+}
+
+// news is a frame of ProtocolProof.
+type news struct {
+	Transfer record.TransferID `json:"transfer"`
+	Proof    jsontext.Value    `json:"proof,omitzero"`
+	Void     record.Envelope   `json:"void,omitzero"`
+}
+
+// ack answers news, and a hello. Not OK means that it does not hold, or, with
+// Retry, that it can't be taken yet. A void that comes too late is answered
+// with the receipt.
+type ack struct {
+	OK      bool            `json:"ok"`
+	Retry   bool            `json:"retry,omitzero"`
+	Receipt record.Envelope `json:"receipt,omitzero"`
+}
+
+// pushWaiting tells a partner what waits for it.
+func (x *Exchange) pushWaiting(ctx context.Context, p partner.Partner) (time.Duration, error) {
+	for {
+		waiting, err := x.waitingPushes(ctx, p.Org)
+		if err != nil || len(waiting) == 0 {
+			return never, err
+		}
+		later, err := x.pushAll(ctx, p, waiting)
+		if err != nil {
+			return never, err
+		}
+		if later {
+			return never, record.Errorf(record.Unavailable, "the partner takes some news later")
+		}
+	}
+}
+
+func (x *Exchange) waitingPushes(ctx context.Context, org record.OrgID) (waiting []blobstore.Entry, err error) {
+	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
+		waiting = nil
+		for e, err := range tx.Scan(orgKey(tx, prefixPush, org), "", false) {
+			if err != nil {
+				return err
+			}
+			if waiting = append(waiting, e); len(waiting) == maxPushes {
+				break
+			}
+		}
+		return nil
+	})
+	return waiting, err
+}
+
+// maxPushes is how many are told over one stream.
+const maxPushes = 256
+
+// pushAll tells these over one stream and forgets those that were taken, or
+// never will be. later is true if some are to be told again.
+func (x *Exchange) pushAll(ctx context.Context, p partner.Partner, waiting []blobstore.Entry) (later bool, err error) {
+	stream, err := x.open(ctx, p, ProtocolProof)
+	if err != nil {
+		return false, err
+	}
+	defer closeQuietly(stream)
+	defer resetWith(ctx, stream)()
+	l := newLink(stream)
+	var done []blobstore.Key
+	for _, e := range waiting {
+		var a ack
+		if a, err = x.pushOne(ctx, l, e); err != nil {
+			stream.Reset()
+			break
+		}
+		if a.Retry {
+			later = true
+			continue
+		}
+		done = append(done, e.Key)
+	}
+	return later, errors.Join(err, x.forgetPushes(ctx, done))
+}
+
+func (x *Exchange) forgetPushes(ctx context.Context, done []blobstore.Key) error {
+	if len(done) == 0 {
+		return nil
+	}
+	return x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		for _, key := range done {
+			if err := tx.Delete(key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// pushOne tells one thing and takes the answer.
+func (x *Exchange) pushOne(ctx context.Context, l *link, e blobstore.Entry) (ack, error) {
+	var p push
+	if err := record.Unmarshal(e.Value[32:], &p); err != nil {
+		return ack{}, record.Errorf(record.Damaged, "an entry of a queue: %w", err)
+	}
+	n, err := x.newsOf(ctx, p)
+	if err != nil {
+		return ack{}, err
+	}
+	if err := l.send(frameNews, n); err != nil {
+		return ack{}, err
+	}
+	var a ack
+	if err := l.expect(frameAck, &a); err != nil {
+		return ack{}, err
+	}
+	switch {
+	case !a.Receipt.IsZero():
+		// It was received before it was cancelled: the receipt is the truth.
+		return ack{OK: true}, x.delivered(ctx, p.Transfer, a.Receipt, &progress{})
+	case !a.OK && !a.Retry:
+		x.Log.Warn("a partner did not take a proof or a void", "transfer", p.Transfer)
+	}
+	return a, nil
+}
+
+func (x *Exchange) newsOf(ctx context.Context, p push) (n news, err error) {
+	n.Transfer = p.Transfer
+	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
+		if p.Void {
+			raw, err := tx.Get(voidKey(p.Transfer))
+			if err != nil {
+				return err
+			}
+			n.Void, err = record.ParseEnvelope(raw)
+			return err
+		}
+		proof, err := queue.ProofOf(tx, p.Proof)
+		if err != nil {
+			return err
+		}
+		n.Proof, err = proof.Bytes()
+		return err
+	})
+	return n, err
+}
+
+// ServeProof is the receiving part of a stream of ProtocolProof.
+func (x *Exchange) ServeProof(ctx context.Context, s Stream) {
+	defer closeQuietly(s)
+	defer resetWith(ctx, s)()
+	l := newLink(s)
+	for {
+		p, err := x.Book.ByNode(l.Node())
+		if err != nil {
+			s.Reset()
+			return
+		}
+		t, content, err := l.next()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		var n news
+		if err == nil && t != frameNews {
+			err = record.Errorf(record.Invalid, "a frame of type %d where news was due", t)
+		}
+		if err == nil {
+			err = json.Unmarshal(content, &n)
+		}
+		if err == nil {
+			err = l.send(frameAck, x.takeNews(ctx, p.Org, n))
+		}
+		if err != nil {
+			x.Log.Debug("a stream of proofs broke off", "error", err)
+			s.Reset()
+			return
+		}
+	}
+}
+
+// takeNews does with one piece of news what there is to do, and says how it went.
+func (x *Exchange) takeNews(ctx context.Context, from record.OrgID, n news) ack {
+	var a ack
+	var err error
+	if len(n.Proof) > 0 {
+		err = x.takeProof(ctx, from, n.Proof)
+	} else {
+		a.Receipt, err = x.takeVoid(ctx, from, n)
+	}
+	switch record.KindOf(err) {
+	case record.Invalid, record.Conflict, record.Refused:
+		x.Log.Warn("a partner sent news that does not hold", "error", err)
+		return ack{}
+	}
+	if err != nil {
+		x.Log.Debug("couldn't take a partner's news", "error", err)
+		return ack{Retry: true}
+	}
+	a.OK = true
+	return a
+}
+
+// takeProof hands a proof of a record that we share with the partner to the
+// queue, which asks the chain before it believes it.
+func (x *Exchange) takeProof(ctx context.Context, from record.OrgID, proof []byte) error {
+	return x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		return queue.Receive(tx, proof, func(id record.RecordID) (record.Hash, error) {
+			t, err := transferOf(tx, id)
+			if err != nil {
+				return record.Hash{}, err
+			}
+			if t.Partner != from {
+				return record.Hash{}, record.Errorf(record.Refused, "the proof of another partner's record")
+			}
+			e, err := recordOf(tx, t, id)
+			if err != nil {
+				return record.Hash{}, err
+			}
+			return e.Leaf(), nil
+		})
+	})
+}
+
+// recordOf finds a transfer's record by its id: manifest or receipt.
+func recordOf(tx blobstore.ReadTx, t Transfer, id record.RecordID) (record.Envelope, error) {
+	records, err := recordsOf(tx, t)
+	if err != nil {
+		return record.Envelope{}, err
+	}
+	for _, e := range records {
+		if e.ID() == id {
+			return e, nil
+		}
+	}
+	return record.Envelope{}, record.Errorf(record.NotFound, "no such record")
+}
+
+// recordsOf reads the manifest (or notarisation) and then the receipts.
+func recordsOf(tx blobstore.ReadTx, t Transfer) ([]record.Envelope, error) {
+	raw, err := tx.Get(recordKey(t.ID))
+	if err != nil {
+		return nil, err
+	}
+	e, err := record.ParseEnvelope(raw)
+	if err != nil {
+		return nil, err
+	}
+	records := []record.Envelope{e}
+	for entry, err := range tx.Scan(receiptsKey(t.ID), "", false) {
+		if err != nil {
+			return nil, err
+		}
+		if e, err = record.ParseEnvelope(entry.Value); err != nil {
+			return nil, err
+		}
+		records = append(records, e)
+	}
+	return records, nil
+}
+
+// takeVoid gives up what the sender says that it will not send. What was
+// received before is answered with its receipt.
+func (x *Exchange) takeVoid(ctx context.Context, from record.OrgID, n news) (receipt record.Envelope, err error) {
+	_, cardID, err := record.SignerOf(n.Void)
+	if err != nil {
+		return receipt, err
+	}
+	card, err := x.Book.Card(ctx, cardID)
+	if err != nil {
+		return receipt, err
+	}
+	v, err := record.OpenVoid(n.Void, card)
+	if err != nil {
+		return receipt, err
+	}
+	if v.Body.Org != from || v.Body.Recipient != x.Keys.Org() {
+		return receipt, record.Errorf(record.Refused, "a void that is not from this partner to us")
+	}
+	t, err := x.Get(ctx, n.Transfer)
+	if record.KindOf(err) == record.NotFound {
+		return receipt, nil
+	}
+	if err != nil {
+		return receipt, err
+	}
+	if t.Direction != In || t.Partner != from {
+		return receipt, record.Errorf(record.Refused, "a void of another's transfer")
+	}
+	if t.State == Receiving {
+		return receipt, x.cancelIncoming(ctx, t.ID)
+	}
+	if t.State != Received || t.Record != v.Body.Manifest {
+		return receipt, nil
+	}
+	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
+		raw, err := tx.Get(receiptsKey(t.ID) + bigEndian(0))
+		if err != nil {
+			return err
+		}
+		receipt, err = record.ParseEnvelope(raw)
+		return err
+	})
+	return receipt, err
+}

@@ -1,0 +1,400 @@
+package exchange
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"dxd/blobstore"
+	"dxd/crypto"
+	"dxd/hashanchor/queue"
+	"dxd/partner"
+	"dxd/record"
+)
+
+// DefaultExpiry is how long delivery is tried unless the caller says otherwise.
+const DefaultExpiry = 7 * 24 * time.Hour
+
+// Submission is a document that a local application hands over.
+type Submission struct {
+	To        []string // aliases
+	Name      string
+	MediaType string        // "application/octet-stream" if empty
+	RequestID string        // makes the call idempotent
+	Expires   time.Duration // DefaultExpiry if zero
+	Size      int64         // bytes that the body must have; -1 if not known
+}
+
+// MaxRequestID is the longest request id in bytes.
+const MaxRequestID = 256
+
+func (s *Submission) check() error {
+	if err := checkItem(s.Name, &s.MediaType, s.RequestID); err != nil {
+		return err
+	}
+	if len(s.To) == 0 {
+		return record.Errorf(record.Invalid, "no recipient")
+	}
+	if slices.Sort(s.To); len(slices.Compact(slices.Clone(s.To))) != len(s.To) {
+		return record.Errorf(record.Invalid, "a recipient is named twice")
+	}
+	if s.Expires == 0 {
+		s.Expires = DefaultExpiry
+	}
+	if s.Expires < time.Second {
+		return record.Errorf(record.Invalid, "an expiry of %s; the least is a second", s.Expires)
+	}
+	return nil
+}
+
+func checkItem(name string, mediaType *string, requestID string) error {
+	if err := record.CheckName(name); err != nil {
+		return record.WithHint(err, "give another name with --name")
+	}
+	if *mediaType == "" {
+		*mediaType = "application/octet-stream"
+	}
+	if len(requestID) > MaxRequestID {
+		return record.Errorf(record.Invalid, "a request id of %d bytes, %d are allowed", len(requestID), MaxRequestID)
+	}
+	return record.CheckMediaType(*mediaType)
+}
+
+// payload is a document that lies sealed in a file, with all that is needed to
+// make transfers of it.
+type payload struct {
+	file   blobstore.FileID
+	sealed int64
+	nonce  record.BodyNonce
+	key    crypto.FileKey
+	size   int64
+	digest record.Digest
+}
+
+// Submit reads the body, seals it into a file, and makes a transfer for each
+// recipient. When it returns without an error the document is queued: the
+// promise survives a crash. A request id that is known returns the transfers
+// that it made, and does not read the body.
+func (x *Exchange) Submit(ctx context.Context, s Submission, body io.Reader) ([]View, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	recipients, err := x.recipients(s.To)
+	if err != nil {
+		return nil, err
+	}
+	if known, err := x.byRequest(ctx, s.RequestID, recipients); known != nil || err != nil {
+		return known, err
+	}
+	p, err := x.ingest(ctx, body, s.Size)
+	if err != nil {
+		return nil, err
+	}
+	x.at(BeforeQueued)
+	ids := make([]record.TransferID, len(recipients))
+	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		if s.RequestID != "" {
+			if _, err := tx.Get(requestKey(tx, s.RequestID)); record.KindOf(err) != record.NotFound {
+				return errTwice
+			}
+		}
+		for i, r := range recipients {
+			t, err := x.queueDocument(tx, s, r, p)
+			if err != nil {
+				return err
+			}
+			ids[i] = t.ID
+		}
+		return putRequest(tx, s.RequestID, ids)
+	})
+	if err != nil {
+		// If the journal failed after it had written, the row is there and
+		// needs the file: then the sweep of the next start decides.
+		if record.KindOf(err) != record.Internal || err == errTwice {
+			err = joinRemove(err, x.Files.Remove(p.file))
+		}
+		if err == errTwice {
+			return x.byRequest(ctx, s.RequestID, recipients)
+		}
+		return nil, err
+	}
+	// At this point the transfers are queued; a crash after this delivers them.
+	x.at(AfterQueued)
+	for _, r := range recipients {
+		x.wake(r.Org, docWork)
+	}
+	return x.views(ctx, ids)
+}
+
+// errTwice says that another call with the same request id came first.
+var errTwice = record.Errorf(record.Conflict, "the request was submitted at the same time")
+
+func joinRemove(err, remove error) error {
+	if remove != nil {
+		return record.Errorf(record.KindOf(err), "%w (and couldn't remove its file: %v)", err, remove)
+	}
+	return err
+}
+
+// recipients finds the partners and refuses those that can't be sent to now.
+func (x *Exchange) recipients(aliases []string) ([]partner.Partner, error) {
+	var all []partner.Partner
+	for _, alias := range aliases {
+		p, err := x.Book.ByAlias(alias)
+		if err != nil {
+			return nil, record.WithHint(record.Errorf(record.Refused, "no partner has the alias %q", record.Printable(alias, 80)),
+				"`dxd partner list` shows all partners")
+		}
+		if p.State != partner.Active {
+			return nil, record.WithHint(record.Errorf(record.Refused, "%s is %s", alias, p.State), "`dxd partner resume "+alias+"` lets it in again")
+		}
+		if p.Expired(x.Now()) {
+			return nil, record.WithHint(record.Errorf(record.Refused, "the card of %s has expired", alias), "ask for its new card")
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// ingestBuffer is how much is read at a time.
+const ingestBuffer = 256 << 10
+
+// ingest is the one pass over a document: digest and seal into a file, which
+// is durable when it returns.
+func (x *Exchange) ingest(ctx context.Context, body io.Reader, size int64) (payload, error) {
+	p := payload{file: blobstore.NewFileID()}
+	file, err := x.Files.Create(p.file)
+	if err != nil {
+		return p, err
+	}
+	if err := x.seal(ctx, &p, file, body, size); err != nil {
+		closeQuietly(file)
+		return p, joinRemove(err, x.Files.Remove(p.file))
+	}
+	p.sealed = file.Size()
+	if err := file.Commit(); err != nil {
+		return p, joinRemove(err, x.Files.Remove(p.file))
+	}
+	return p, nil
+}
+
+func (x *Exchange) seal(ctx context.Context, p *payload, file io.Writer, body io.Reader, size int64) error {
+	sealed, err := crypto.SealBody(file)
+	if err != nil {
+		return err
+	}
+	p.key, p.nonce = sealed.Key(), sealed.Nonce()
+	if p.size, p.digest, err = digestInto(ctx, sealed, body, size); err != nil {
+		return err
+	}
+	return sealed.Close()
+}
+
+// digestInto copies the body while it is hashed, and refuses one that is not
+// of the expected size; -1 expects nothing.
+func digestInto(ctx context.Context, w io.Writer, body io.Reader, size int64) (int64, record.Digest, error) {
+	hash := sha256.New()
+	buf := make([]byte, ingestBuffer)
+	n, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(hash, w)}, struct{ io.Reader }{body}, buf)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		if record.KindOf(err) == record.Internal {
+			err = record.Errorf(record.Invalid, "couldn't read the document to its end: %w", err)
+		}
+		return 0, record.Digest{}, err
+	}
+	if size >= 0 && n != size {
+		return 0, record.Digest{}, record.WithHint(record.Errorf(record.Invalid, "the document was announced with %d bytes and has %d", size, n),
+			"a file must not change while it is sent")
+	}
+	return n, record.Digest(hash.Sum(nil)), nil
+}
+
+// queueDocument writes all of C1 for one recipient: row, opening, file key,
+// number, signed manifest, its leaf, and the place in the partner's queue.
+func (x *Exchange) queueDocument(tx blobstore.Tx, s Submission, to partner.Partner, p payload) (Transfer, error) {
+	now := x.Now()
+	if err := partner.Require(tx, to.Org, now); err != nil {
+		return Transfer{}, err
+	}
+	t := Transfer{
+		ID: record.TransferID(uuid.Must(uuid.NewV7())), Direction: Out, Partner: to.Org, Kind: record.Document,
+		Name: s.Name, MediaType: s.MediaType, Size: p.size, Digest: p.digest, State: Queued, RequestID: s.RequestID,
+		Created: now.UnixMilli(), Updated: now.UnixMilli(), Expires: now.Add(s.Expires).UnixMilli(),
+		Payload: p.file, SealedLength: p.sealed, BodyNonce: p.nonce,
+	}
+	opening, err := putOpening(tx, t)
+	if err != nil {
+		return t, err
+	}
+	manifest, err := x.number(tx, &t, to, record.Manifest{
+		Items: 1, Root: record.TreeRoot([]record.Hash{record.LeafHash(opening)}),
+		SealedLength: p.sealed, BodyNonce: p.nonce, Beacon: x.Queue.Beacon(),
+	})
+	if err != nil {
+		return t, err
+	}
+	if err := x.putRecord(tx, t, manifest.Envelope); err != nil {
+		return t, err
+	}
+	if err := tx.Set(keyKey(t.ID), x.Keys.WrapFileKey(p.key, t.ID[:])); err != nil {
+		return t, err
+	}
+	return t, t.create(tx)
+}
+
+// putOpening draws a salt and keeps the opening of the transfer's one item.
+func putOpening(tx blobstore.Tx, t Transfer) ([]byte, error) {
+	o := record.Opening{Transfer: t.ID, Kind: t.Kind, Name: t.Name, MediaType: t.MediaType, Length: t.Size, Digest: t.Digest}
+	rand.Read(o.Salt[:])
+	raw, err := o.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	return raw, tx.Set(openingKey(t.ID), raw)
+}
+
+// putRecord keeps the record that a transfer stands on, and queues its leaf.
+func (x *Exchange) putRecord(tx blobstore.Tx, t Transfer, e record.Envelope) error {
+	if err := tx.Set(recordKey(t.ID), e.Bytes()); err != nil {
+		return err
+	}
+	if err := tx.Set(byRecordKey(tx, e.ID()), t.ID[:]); err != nil {
+		return err
+	}
+	return queue.Add(tx, e.ID(), e.Leaf())
+}
+
+// head is the last number that was given in a lane of a partner.
+type head struct {
+	record.Number
+	Record  record.RecordID `json:"record,omitzero"`
+	Ordinal int64           `json:"ordinal"`
+}
+
+func headKey(tx blobstore.ReadTx, org record.OrgID, lane record.Lane) blobstore.Key {
+	return orgKey(tx, prefixHead, org) + blobstore.Key(lane)
+}
+
+// number takes the next number in the lane of documents, signs the manifest
+// with it, and puts the transfer into the lane's queue.
+func (x *Exchange) number(tx blobstore.Tx, t *Transfer, to partner.Partner, m record.Manifest) (record.Signed[record.Manifest], error) {
+	var signed record.Signed[record.Manifest]
+	h, err := x.nextHead(tx, to.Org, record.LaneDoc)
+	if err != nil {
+		return signed, err
+	}
+	m.Header = record.Header{Card: x.Book.Self().ID(), Created: t.Created}
+	m.Recipient, m.RecipientCard, m.Number = to.Org, to.Card.ID(), h.Number
+	if signed, err = x.Keys.SignManifest(m); err != nil {
+		return signed, err
+	}
+	h.Record, t.Record, t.Ordinal = signed.ID(), signed.ID(), h.Ordinal
+	raw, err := record.Marshal(h)
+	if err != nil {
+		return signed, err
+	}
+	if err := tx.Set(headKey(tx, to.Org, record.LaneDoc), raw); err != nil {
+		return signed, err
+	}
+	return signed, tx.Set(queueKey(tx, *t), append(to.Org.Key(), t.ID[:]...))
+}
+
+// nextHead is the head that the next number makes, its record not yet known.
+func (x *Exchange) nextHead(tx blobstore.ReadTx, org record.OrgID, lane record.Lane) (head, error) {
+	epoch, err := tx.Get(keyEpoch)
+	if err != nil {
+		return head{}, err
+	}
+	var h head
+	raw, err := tx.Get(headKey(tx, org, lane))
+	switch {
+	case record.KindOf(err) == record.NotFound:
+	case err != nil:
+		return h, err
+	default:
+		if err := record.Unmarshal(raw, &h); err != nil {
+			return h, record.Errorf(record.Damaged, "the head of a lane: %w", err)
+		}
+	}
+	if h.Epoch != record.Epoch(epoch) {
+		h.Epoch, h.Sequence = record.Epoch(epoch), 0
+	}
+	h.Lane, h.Predecessor = lane, h.Record
+	h.Sequence++
+	h.Ordinal++
+	return h, nil
+}
+
+// queueKey is the transfer's place among those that wait for its partner.
+func queueKey(tx blobstore.ReadTx, t Transfer) blobstore.Key {
+	return orgKey(tx, prefixQueue, t.Partner) + blobstore.Key(record.LaneDoc) + "/" + bigEndian(t.Ordinal)
+}
+
+func requestKey(tx blobstore.ReadTx, id string) blobstore.Key {
+	return prefixRequest + tx.Index("request", []byte(id))
+}
+
+func putRequest(tx blobstore.Tx, id string, transfers []record.TransferID) error {
+	if id == "" {
+		return nil
+	}
+	raw, err := json.Marshal(transfers)
+	if err != nil {
+		return err
+	}
+	return tx.Set(requestKey(tx, id), raw)
+}
+
+// byRequest gives the transfers of an earlier call with this id, nil if there
+// was none; Conflict if that call had other recipients.
+func (x *Exchange) byRequest(ctx context.Context, id string, recipients []partner.Partner) ([]View, error) {
+	if id == "" {
+		return nil, nil
+	}
+	var ids []record.TransferID
+	err := x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
+		raw, err := tx.Get(requestKey(tx, id))
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(raw, &ids)
+	})
+	if record.KindOf(err) == record.NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	known, err := x.views(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	same := len(known) == len(recipients)
+	for i := 0; same && i < len(known); i++ {
+		same = known[i].Partner == recipients[i].Org
+	}
+	if !same {
+		return nil, record.Errorf(record.Conflict, "the request id was used for something else")
+	}
+	return known, nil
+}
+
+func (x *Exchange) views(ctx context.Context, ids []record.TransferID) ([]View, error) {
+	all := make([]View, len(ids))
+	for i, id := range ids {
+		var err error
+		if all[i], err = x.Get(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}

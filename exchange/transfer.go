@@ -1,0 +1,328 @@
+package exchange
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+
+	"dxd/blobstore"
+	"dxd/hashanchor/queue"
+	"dxd/record"
+)
+
+// Direction says which way a transfer goes.
+type Direction string
+
+// The directions. A notarisation goes nowhere.
+const (
+	In   Direction = "in"
+	Out  Direction = "out"
+	None Direction = "none"
+)
+
+// State is where a transfer stands.
+type State string
+
+// The states of CLI.md. Sending is never stored: it is Queued while a stream
+// for it is up.
+const (
+	Queued    State = "queued"
+	Sending   State = "sending"
+	Delivered State = "delivered"
+	Failed    State = "failed"
+	Cancelled State = "cancelled"
+	Receiving State = "receiving"
+	Received  State = "received"
+	Recorded  State = "recorded"
+)
+
+// Terminal tells whether the transfer's way has ended without delivery.
+func (s State) Terminal() bool { return s == Failed || s == Cancelled }
+
+// Transfer is the row of one document to or from one partner, or of a
+// notarisation. Times are in ms since 1970.
+type Transfer struct {
+	ID        record.TransferID `json:"id"`
+	Direction Direction         `json:"direction"`
+	Partner   record.OrgID      `json:"partner,omitzero"`
+	Kind      record.ItemKind   `json:"kind"`
+	Name      string            `json:"name,omitzero"`
+	MediaType string            `json:"media_type,omitzero"`
+	Size      int64             `json:"size"`
+	Digest    record.Digest     `json:"digest,omitzero"`
+	State     State             `json:"state"`
+	Reason    string            `json:"reason,omitzero"`
+	Created   int64             `json:"created"`
+	Updated   int64             `json:"updated"`
+	Expires   int64             `json:"expires,omitzero"`
+	RequestID string            `json:"request_id,omitzero"`
+	WireBytes int64             `json:"wire_bytes"`
+
+	Payload      blobstore.FileID `json:"payload,omitzero"`
+	SealedLength int64            `json:"sealed_length"`
+	BodyNonce    record.BodyNonce `json:"body_nonce,omitzero"`
+	Ordinal      int64            `json:"ordinal,omitzero"` // its place in the lane's queue
+	Record       record.RecordID  `json:"record,omitzero"`  // manifest or notarisation
+}
+
+// View is a transfer with what changes too fast to be stored.
+type View struct {
+	Transfer
+	Alias     string // the partner's, "" if it was removed
+	BytesDone int64  // of the document
+	Anchor    queue.State
+}
+
+// The room's keys. What stands behind x/t/ is a Transfer; x/n/ lists all by
+// time; the others hold one thing each, so that it can be destroyed alone.
+const (
+	keyEpoch      blobstore.Key = "x/epoch"
+	prefixRow     blobstore.Key = "x/t/" // <transfer>
+	prefixTime    blobstore.Key = "x/n/" // <created><transfer>
+	prefixKey     blobstore.Key = "x/f/" // <transfer>: the wrapped file key
+	prefixOpening blobstore.Key = "x/a/" // <transfer>: the opening's bytes
+	prefixRecord  blobstore.Key = "x/m/" // <transfer>: manifest or notarisation
+	prefixReceipt blobstore.Key = "x/r/" // <transfer>/<n>
+	prefixVoid    blobstore.Key = "x/v/" // <transfer>
+	prefixFile    blobstore.Key = "x/b/" // <file>: that a row needs it
+	prefixByID    blobstore.Key = "x/i/" // <record>: its transfer
+	prefixRequest blobstore.Key = "x/u/" // <request id>: its transfers
+	prefixQueue   blobstore.Key = "x/o/" // <org>/<lane>/<ordinal>: what waits
+	prefixHead    blobstore.Key = "x/h/" // <org>/<lane>: the last number that we gave
+	prefixNumber  blobstore.Key = "x/k/" // <org>/<lane>/<epoch><sequence>: the record with it
+	prefixPush    blobstore.Key = "x/p/" // <org>/<record>: what the partner is to be told
+)
+
+func rowKey(id record.TransferID) blobstore.Key     { return prefixRow + blobstore.Key(id[:]) }
+func keyKey(id record.TransferID) blobstore.Key     { return prefixKey + blobstore.Key(id[:]) }
+func openingKey(id record.TransferID) blobstore.Key { return prefixOpening + blobstore.Key(id[:]) }
+func recordKey(id record.TransferID) blobstore.Key  { return prefixRecord + blobstore.Key(id[:]) }
+func voidKey(id record.TransferID) blobstore.Key    { return prefixVoid + blobstore.Key(id[:]) }
+func fileKey(id blobstore.FileID) blobstore.Key     { return prefixFile + blobstore.Key(id[:]) }
+
+func receiptsKey(id record.TransferID) blobstore.Key {
+	return prefixReceipt + blobstore.Key(id[:]) + "/"
+}
+
+func timeKey(t Transfer) blobstore.Key {
+	return prefixTime + bigEndian(t.Created) + blobstore.Key(t.ID[:])
+}
+
+func byRecordKey(tx blobstore.ReadTx, id record.RecordID) blobstore.Key {
+	return prefixByID + tx.Index("record", id[:])
+}
+
+func orgKey(tx blobstore.ReadTx, prefix blobstore.Key, org record.OrgID) blobstore.Key {
+	return prefix + tx.Index("org", org.Key()) + "/"
+}
+
+func bigEndian(n int64) blobstore.Key {
+	return blobstore.Key(binary.BigEndian.AppendUint64(nil, uint64(n)))
+}
+
+func getTransfer(tx blobstore.ReadTx, id record.TransferID) (Transfer, error) {
+	var t Transfer
+	raw, err := tx.Get(rowKey(id))
+	if record.KindOf(err) == record.NotFound {
+		return t, record.WithHint(record.Errorf(record.NotFound, "no transfer %s", id), "`dxd transfers` lists them")
+	}
+	if err != nil {
+		return t, err
+	}
+	if err := record.Unmarshal(raw, &t); err != nil {
+		return t, record.Errorf(record.Damaged, "the row of transfer %s: %w", id, err)
+	}
+	return t, nil
+}
+
+func (t Transfer) put(tx blobstore.Tx) error {
+	raw, err := record.Marshal(t)
+	if err != nil {
+		return err
+	}
+	return tx.Set(rowKey(t.ID), raw)
+}
+
+// create writes a row that was not there, and what finds it.
+func (t Transfer) create(tx blobstore.Tx) error {
+	if _, err := tx.Get(rowKey(t.ID)); record.KindOf(err) != record.NotFound {
+		return record.Errorf(record.Conflict, "transfer %s is there already", t.ID)
+	}
+	if err := tx.Set(timeKey(t), nil); err != nil {
+		return err
+	}
+	if !t.Payload.IsZero() {
+		if err := tx.Set(fileKey(t.Payload), nil); err != nil {
+			return err
+		}
+	}
+	return t.put(tx)
+}
+
+// end is the one change of state of a row after it was made.
+func (x *Exchange) end(t *Transfer, s State, reason string) {
+	t.State, t.Reason, t.Updated = s, reason, x.Now().UnixMilli()
+}
+
+// progress counts the bytes of a transfer that moves right now.
+type progress struct {
+	done  int64  // of the sealed body, at the recipient or on its way to it
+	wire  int64  // over the wire in this attempt
+	reset func() // ends the stream
+}
+
+// flight knows the transfers that move right now.
+type flight struct {
+	mu sync.Mutex // guards of and what it points to
+	of map[record.TransferID]*progress
+}
+
+// begin notes a stream for the transfer. The caller calls the function that it
+// returns when the stream has ended.
+func (f *flight) begin(id record.TransferID, reset func()) (p *progress, end func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p = &progress{reset: reset}
+	f.of[id] = p
+	return p, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.of[id] == p {
+			delete(f.of, id)
+		}
+	}
+}
+
+// add counts n bytes over the wire, after which done of the body are across.
+func (f *flight) add(p *progress, n, done int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p.wire += n
+	p.done = done
+}
+
+func (f *flight) get(id record.TransferID) (progress, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p, ok := f.of[id]; ok {
+		return *p, true
+	}
+	return progress{}, false
+}
+
+// stop ends the transfer's stream, if there is one.
+func (f *flight) stop(id record.TransferID) {
+	if p, ok := f.get(id); ok {
+		p.reset()
+	}
+}
+
+// Get finds one transfer.
+func (x *Exchange) Get(ctx context.Context, id record.TransferID) (v View, err error) {
+	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
+		t, err := getTransfer(tx, id)
+		if err != nil {
+			return err
+		}
+		v, err = x.view(tx, t)
+		return err
+	})
+	return v, err
+}
+
+// view adds to a row what is known elsewhere.
+func (x *Exchange) view(tx blobstore.ReadTx, t Transfer) (View, error) {
+	v := View{Transfer: t, Anchor: queue.Unanchored}
+	if p, err := x.Book.ByOrg(t.Partner); err == nil {
+		v.Alias = p.Alias
+	}
+	if !t.Record.IsZero() {
+		var err error
+		if v.Anchor, err = queue.StateOf(tx, t.Record); err != nil {
+			return v, err
+		}
+	}
+	if t.State == Delivered || t.State == Received {
+		v.BytesDone = t.Size
+	}
+	if p, moving := x.flight.get(t.ID); moving {
+		if t.State == Queued {
+			v.State = Sending
+		}
+		v.WireBytes += p.wire
+		if t.State == Queued || t.State == Receiving {
+			v.BytesDone = min(plainSoFar(p.done), t.Size)
+		}
+	}
+	return v, nil
+}
+
+// Filter says which transfers to list. Zero values mean all.
+type Filter struct {
+	Direction Direction
+	Partner   record.OrgID
+	State     State
+	Limit     int               // 100 unless set
+	After     record.TransferID // begin with the next older one
+}
+
+// maxList is the most transfers in one page.
+const maxList = 1000
+
+func (f Filter) matches(v View) bool {
+	return (f.Direction == "" || f.Direction == v.Direction) &&
+		(f.Partner.IsZero() || f.Partner == v.Partner) &&
+		(f.State == "" || f.State == v.State)
+}
+
+// List gives transfers, newest first.
+func (x *Exchange) List(ctx context.Context, f Filter) (page []View, err error) {
+	if f.Limit <= 0 {
+		f.Limit = 100
+	}
+	f.Limit = min(f.Limit, maxList)
+	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
+		page, err = x.list(ctx, tx, f)
+		return err
+	})
+	return page, err
+}
+
+func (x *Exchange) list(ctx context.Context, tx blobstore.ReadTx, f Filter) ([]View, error) {
+	page := []View{}
+	from := blobstore.Key("")
+	if !f.After.IsZero() {
+		t, err := getTransfer(tx, f.After)
+		if err != nil {
+			return nil, err
+		}
+		from = timeKey(t)
+	}
+	for e, err := range tx.Scan(prefixTime, from, true) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return nil, err
+		}
+		if e.Key == from {
+			continue
+		}
+		id := record.TransferID([]byte(e.Key[len(e.Key)-len(record.TransferID{}):]))
+		t, err := getTransfer(tx, id)
+		if err != nil {
+			return nil, err
+		}
+		v, err := x.view(tx, t)
+		if err != nil {
+			return nil, err
+		}
+		if f.matches(v) {
+			page = append(page, v)
+		}
+		if len(page) == f.Limit {
+			break
+		}
+	}
+	return page, nil
+}

@@ -1,0 +1,79 @@
+package exchange
+
+import (
+	"context"
+	"time"
+
+	"dxd/hashanchor/queue"
+	"dxd/record"
+)
+
+// Goal is what a caller can wait for.
+type Goal string
+
+// The goals. Each is met by a later state, too.
+const (
+	UntilQueued    Goal = "queued"
+	UntilDelivered Goal = "delivered"
+	UntilAnchored  Goal = "anchored" // final on the chain, and delivered
+)
+
+// CheckGoal refuses what is none.
+func CheckGoal(g Goal) error {
+	switch g {
+	case UntilQueued, UntilDelivered, UntilAnchored:
+		return nil
+	}
+	return record.WithHint(record.Errorf(record.Invalid, "can't wait for %q", record.Printable(string(g), 40)),
+		"use queued, delivered or anchored")
+}
+
+// met tells whether the goal is reached, or can't be any more.
+func (g Goal) met(v View) bool {
+	if v.State.Terminal() {
+		return true
+	}
+	there := v.State == Delivered || v.State == Received || v.State == Recorded
+	switch g {
+	case UntilQueued:
+		return v.State != Receiving
+	case UntilDelivered:
+		return there
+	default:
+		return there && v.Anchor == queue.Final
+	}
+}
+
+// progressPace is how often a caller that waits hears of progress.
+const progressPace = 250 * time.Millisecond
+
+// Wait returns once the goal is met or the transfer has failed. While it waits
+// it calls seen, if that is not nil, now and then with how far the transfer is.
+func (x *Exchange) Wait(ctx context.Context, id record.TransferID, g Goal, seen func(View) error) (View, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	row := x.Journal.Watch(ctx, rowKey(id))
+	anchor := x.Journal.Watch(ctx, queue.KeyPrefix)
+	ticker := time.NewTicker(progressPace)
+	defer ticker.Stop()
+	for {
+		v, err := x.Get(ctx, id)
+		if err != nil || g.met(v) {
+			return v, err
+		}
+		var tick <-chan time.Time
+		if seen != nil {
+			if err := seen(v); err != nil {
+				return v, err
+			}
+			tick = ticker.C
+		}
+		select {
+		case <-row:
+		case <-anchor:
+		case <-tick:
+		case <-ctx.Done():
+			return v, ctx.Err()
+		}
+	}
+}

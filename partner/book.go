@@ -1,0 +1,228 @@
+package partner
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"dxd/blobstore"
+	"dxd/crypto"
+	"dxd/record"
+)
+
+// Config is what a Book needs.
+type Config struct {
+	Journal blobstore.Journal
+	Keys    *crypto.Keyring
+	Now     func() time.Time
+	// IsPrivate tells whether an address leads into a private network.
+	IsPrivate func(addr string) bool
+	// OnState is called after a partner's state has changed, from the
+	// goroutine that noticed; nil calls nothing.
+	OnState func(Partner)
+}
+
+// Book holds all partners in memory, as the journal has them, so that the gate
+// can answer without waiting for a disk. Its methods may be called by several
+// goroutines.
+type Book struct {
+	Config
+
+	mu      sync.RWMutex // guards what follows
+	self    record.Signed[record.Card]
+	byOrg   map[record.OrgID]entry
+	byNode  map[record.NodeID]record.OrgID
+	byAlias map[string]record.OrgID
+	cards   map[record.RecordID]record.Signed[record.Card] // verified ones
+}
+
+// entry is a partner with the journal's bytes that it was read from, which
+// say whether it has to be read, and its signatures verified, again.
+type entry struct {
+	Partner
+	raw string
+}
+
+// Open reads the book.
+func Open(ctx context.Context, c Config) (*Book, error) {
+	b := &Book{Config: c, cards: map[record.RecordID]record.Signed[record.Card]{}}
+	return b, b.reload(ctx)
+}
+
+// Run keeps the book as the journal is until ctx ends: another process of the
+// same organisation may change it.
+func (b *Book) Run(ctx context.Context) error {
+	changed := b.Journal.Watch(ctx, keyPrefix)
+	for {
+		select {
+		case <-changed:
+			if err := b.reload(ctx); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// reload reads what has changed since the last time.
+func (b *Book) reload(ctx context.Context) error {
+	var rows []rawRow
+	var self record.Envelope
+	err := b.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
+		if self, err = selfCard(tx); err != nil {
+			return err
+		}
+		rows, err = scanRows(tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	card, err := record.OpenCard(self)
+	if err != nil {
+		return err
+	}
+	changed, err := b.replace(card, rows)
+	if b.OnState != nil {
+		for _, p := range changed {
+			b.OnState(p)
+		}
+	}
+	return err
+}
+
+// replace takes the rows over and returns the partners whose state changed.
+func (b *Book) replace(self record.Signed[record.Card], rows []rawRow) ([]Partner, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old := b.byOrg
+	b.self = self
+	b.cards[self.ID()] = self
+	b.byOrg = map[record.OrgID]entry{}
+	b.byNode = map[record.NodeID]record.OrgID{}
+	b.byAlias = map[string]record.OrgID{}
+	var changed []Partner
+	for _, r := range rows {
+		e, ok := old[r.Org]
+		if !ok || e.raw != r.raw {
+			p, err := r.open()
+			if err != nil {
+				return nil, err
+			}
+			if e.State != p.State && ok {
+				changed = append(changed, p)
+			}
+			e = entry{p, r.raw}
+		}
+		b.insert(e)
+	}
+	return changed, nil
+}
+
+// insert is called with mu held.
+func (b *Book) insert(e entry) {
+	b.byOrg[e.Org] = e
+	b.cards[e.Card.ID()] = e.Card
+	if e.State == Removed {
+		return
+	}
+	b.byAlias[e.Alias] = e.Org
+	for _, node := range e.Card.Body.Nodes {
+		b.byNode[node] = e.Org
+	}
+}
+
+// Self is this organisation's own card.
+func (b *Book) Self() record.Signed[record.Card] {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.self
+}
+
+// ByOrg finds a partner, a removed one too; NotFound if there never was one.
+func (b *Book) ByOrg(org record.OrgID) (Partner, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if e, ok := b.byOrg[org]; ok {
+		return e.Partner, nil
+	}
+	return Partner{}, record.Errorf(record.NotFound, "no partner with the identifier %s", org)
+}
+
+// ByAlias finds a partner that has not been removed.
+func (b *Book) ByAlias(alias string) (Partner, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if org, ok := b.byAlias[alias]; ok {
+		return b.byOrg[org].Partner, nil
+	}
+	return Partner{}, record.WithHint(record.Errorf(record.NotFound, "no partner has the alias %q", record.Printable(alias, 80)),
+		"`dxd partner list` shows all partners")
+}
+
+// ByNode finds the partner of an authenticated node, if it is active.
+func (b *Book) ByNode(node record.NodeID) (Partner, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if org, ok := b.byNode[node]; ok && b.byOrg[org].State == Active {
+		return b.byOrg[org].Partner, nil
+	}
+	return Partner{}, record.Errorf(record.Refused, "not a node of an active partner")
+}
+
+// List gives all partners that have not been removed, by alias.
+func (b *Book) List() []Partner {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var all []Partner
+	for _, org := range b.byAlias {
+		all = append(all, b.byOrg[org].Partner)
+	}
+	slices.SortFunc(all, func(x, y Partner) int {
+		if x.Alias < y.Alias {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+// Admit tells whether a node belongs to an active partner. The gate asks it,
+// so unknown, removed and suspended all get the same answer.
+func (b *Book) Admit(node record.NodeID) bool {
+	_, err := b.ByNode(node)
+	return err == nil
+}
+
+// MayDial tells whether the address stands on the node's presence, and whether
+// it may lead into a private network if it does.
+func (b *Book) MayDial(node record.NodeID, addr string) bool {
+	p, err := b.ByNode(node)
+	if err != nil || !slices.Contains(p.Addresses(node), addr) {
+		return false
+	}
+	return p.Private || !b.IsPrivate(addr)
+}
+
+// Card finds any card, of a partner or our own, that was ever accepted here.
+func (b *Book) Card(ctx context.Context, id record.RecordID) (record.Signed[record.Card], error) {
+	b.mu.RLock()
+	card, ok := b.cards[id]
+	b.mu.RUnlock()
+	if ok {
+		return card, nil
+	}
+	err := b.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
+		card, err = CardByID(tx, id)
+		return err
+	})
+	if err != nil {
+		return record.Signed[record.Card]{}, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cards[id] = card
+	return card, nil
+}

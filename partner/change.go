@@ -1,0 +1,289 @@
+package partner
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"dxd/blobstore"
+	"dxd/crypto"
+	"dxd/record"
+)
+
+// Add accepts a card that a person was handed, under an alias. A newer card of
+// a known partner takes the place of the older; its alias stays, and may be
+// left empty here. A partner that was removed comes back.
+func (b *Book) Add(ctx context.Context, file record.OpenedCardFile, alias string) (Partner, error) {
+	if alias != "" {
+		if err := CheckAlias(alias); err != nil {
+			return Partner{}, err
+		}
+	}
+	return b.accept(ctx, file, func(tx blobstore.Tx, r *row, known bool) error {
+		if !known || r.State == Removed {
+			r.Added, r.State = b.Now().UnixMilli(), Active
+			if alias != "" {
+				r.Alias = alias
+			}
+		}
+		if err := checkAliasOf(tx, r, alias); err != nil {
+			return err
+		}
+		r.Private = r.Private || slices.ContainsFunc(addressesOf(file.Presence), b.IsPrivate)
+		return nil
+	})
+}
+
+// checkAliasOf tells whether the row's alias is its own.
+func checkAliasOf(tx blobstore.Tx, r *row, alias string) error {
+	if r.Alias == "" {
+		return record.WithHint(record.Errorf(record.Invalid, "a new partner needs an alias"), "add --alias NAME")
+	}
+	if alias != "" && alias != r.Alias {
+		return record.WithHint(record.Errorf(record.Conflict, "this organisation is known as %q already", r.Alias),
+			"leave out --alias, or remove the partner first")
+	}
+	owner, err := tx.Get(aliasKey(tx, r.Alias))
+	if record.KindOf(err) == record.NotFound {
+		return nil
+	}
+	if err == nil && string(owner) != string(r.Org.Key()) {
+		err = record.WithHint(record.Errorf(record.Conflict, "the alias %q belongs to another partner", r.Alias),
+			"choose another alias with --alias")
+	}
+	return err
+}
+
+// Learn takes over a card and presences that an active partner sent of itself
+// over an authenticated connection.
+func (b *Book) Learn(ctx context.Context, org record.OrgID, file record.OpenedCardFile) error {
+	if file.Card.Body.Org != org {
+		return record.Errorf(record.Refused, "a partner sent another organisation's card")
+	}
+	_, err := b.accept(ctx, file, func(_ blobstore.Tx, r *row, known bool) error {
+		if !known || r.State != Active {
+			return errNotActive()
+		}
+		return nil
+	})
+	return err
+}
+
+// accept checks a card file and writes it, once more has agreed and completed
+// the row; an identical row is not written again.
+func (b *Book) accept(ctx context.Context, file record.OpenedCardFile, more func(tx blobstore.Tx, r *row, known bool) error) (Partner, error) {
+	card := file.Card
+	if err := b.checkCard(card); err != nil {
+		return Partner{}, err
+	}
+	if err := b.checkPresence(file.Presence); err != nil {
+		return Partner{}, err
+	}
+	org := card.Body.Org
+	err := b.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		r := rawRow{row: row{Org: org}}
+		old, err := getRow(tx, org)
+		known := err == nil
+		if known {
+			r = old
+		} else if record.KindOf(err) != record.NotFound {
+			return err
+		}
+		if err := checkKeys(tx, card, b.Self()); err != nil {
+			return err
+		}
+		if err := r.take(file, known); err != nil {
+			return err
+		}
+		if err := more(tx, &r.row, known); err != nil {
+			return err
+		}
+		if err := tx.Set(cardKey(tx, card.ID()), card.Bytes()); err != nil {
+			return err
+		}
+		return r.put(tx)
+	})
+	if err != nil {
+		return Partner{}, err
+	}
+	if err := b.reload(ctx); err != nil {
+		return Partner{}, err
+	}
+	return b.ByOrg(org)
+}
+
+// checkCard holds the rules that need our own card and the clock.
+func (b *Book) checkCard(card record.Signed[record.Card]) error {
+	now := b.Now()
+	if card.Body.Org == b.Self().Body.Org {
+		return record.WithHint(record.Errorf(record.Conflict, "this is your own organisation's card"),
+			"ask the other organisation for the file that its `dxd card` prints")
+	}
+	if now.UnixMilli() >= card.Body.Expires {
+		return record.WithHint(record.Errorf(record.Invalid, "the card expired on %s", time.UnixMilli(card.Body.Expires).UTC().Format(time.DateOnly)),
+			"ask for a new one (`dxd card renew` on their side)")
+	}
+	for _, r := range card.Body.Recipients {
+		if err := crypto.CheckRecipient(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxAhead is how far a partner's clock may be ahead of ours.
+const maxAhead = 48 * time.Hour
+
+// checkPresence refuses presences from the future, which no later one could
+// ever replace.
+func (b *Book) checkPresence(list []record.Signed[record.Presence]) error {
+	for _, p := range list {
+		if p.Body.Created > b.Now().Add(maxAhead).UnixMilli() {
+			return record.WithHint(record.Errorf(record.Invalid, "a presence from the future"), "compare the clocks of both machines")
+		}
+	}
+	return nil
+}
+
+// checkKeys refuses a card that holds a key, node or account of our own or of
+// another partner: it would act, or be acted for, as somebody else.
+func checkKeys(tx blobstore.ReadTx, card, self record.Signed[record.Card]) error {
+	keys := card.Body.Keys()
+	shares := func(other record.Card) bool {
+		return slices.ContainsFunc(other.Keys(), func(k string) bool { return slices.Contains(keys, k) })
+	}
+	if shares(self.Body) {
+		return record.Errorf(record.Conflict, "the card holds a key of your own organisation")
+	}
+	rows, err := scanRows(tx)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if r.Org == card.Body.Org {
+			continue
+		}
+		other, err := r.open()
+		if err != nil {
+			return err
+		}
+		if shares(other.Card.Body) {
+			return record.Errorf(record.Conflict, "the card holds a key of another partner (%s)", r.Alias)
+		}
+	}
+	return nil
+}
+
+// take puts a newer card and newer presences into the row.
+func (r *rawRow) take(file record.OpenedCardFile, known bool) error {
+	card := file.Card
+	var presence []record.Signed[record.Presence]
+	if known {
+		old, err := r.open()
+		if err != nil {
+			return err
+		}
+		if err := succeeds(old.Card, card); err != nil {
+			return err
+		}
+		if old.Card.ID() == card.ID() {
+			presence = old.Presence
+		}
+	}
+	r.Card, r.Expires = card.Envelope, card.Body.Expires
+	r.Presence = []record.Envelope{}
+	for _, p := range mergePresence(card, presence, file.Presence) {
+		r.Presence = append(r.Presence, p.Envelope)
+	}
+	return nil
+}
+
+// succeeds tells whether next can take the place of the known card, or is it.
+func succeeds(known, next record.Signed[record.Card]) error {
+	k, n := known.Body.Serial, next.Body.Serial
+	switch {
+	case next.ID() == known.ID():
+		return nil
+	case n < k:
+		return record.Errorf(record.Conflict, "the card has serial %d; a newer one, %d, is known", n, k)
+	case n == k:
+		return record.WithHint(record.Errorf(record.Conflict, "two different cards with serial %d are signed by one root key", n),
+			"this must not happen: call the partner, over a line that you trust, before you go on")
+	case n-k > record.MaxSerialJump:
+		return record.WithHint(record.Errorf(record.Conflict, "the card's serial jumps from %d to %d", k, n),
+			"this must not happen: call the partner, over a line that you trust, before you go on")
+	case n == k+1 && next.Body.Previous != known.ID():
+		return record.Errorf(record.Conflict, "card %d does not follow the card %d that is known", n, k)
+	}
+	return nil
+}
+
+func addressesOf(list []record.Signed[record.Presence]) []string {
+	var all []string
+	for _, p := range list {
+		all = append(all, p.Body.Addresses...)
+	}
+	return all
+}
+
+// SetState suspends, resumes or removes a partner. What more does, in the same
+// update, belongs to the change.
+func (b *Book) SetState(ctx context.Context, alias string, s State, more func(tx blobstore.Tx, org record.OrgID) error) (Partner, error) {
+	p, err := b.ByAlias(alias)
+	if err != nil {
+		return Partner{}, err
+	}
+	err = b.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		r, err := getRow(tx, p.Org)
+		if err != nil {
+			return err
+		}
+		r.State = s
+		if err := r.put(tx); err != nil {
+			return err
+		}
+		return more(tx, p.Org)
+	})
+	if err != nil {
+		return Partner{}, err
+	}
+	if err := b.reload(ctx); err != nil {
+		return Partner{}, err
+	}
+	return b.ByOrg(p.Org)
+}
+
+// Seen notes that the partner was connected just now.
+func (b *Book) Seen(ctx context.Context, org record.OrgID) error {
+	err := b.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		r, err := getRow(tx, org)
+		if err != nil {
+			return err
+		}
+		r.LastSeen = b.Now().UnixMilli()
+		return r.put(tx)
+	})
+	if err != nil {
+		return err
+	}
+	return b.reload(ctx)
+}
+
+// presenceValidity is how long a presence says to be good for. Addresses are
+// used beyond it while nothing newer is known.
+const presenceValidity = 30 * 24 * time.Hour
+
+// CardFile is what to hand to a partner: our card, and a fresh presence of
+// this node at these addresses.
+func (b *Book) CardFile(addresses []string) (record.OpenedCardFile, error) {
+	card, now := b.Self(), b.Now()
+	p, err := b.Keys.SignPresence(record.Presence{
+		Header:    record.Header{Card: card.ID(), Created: now.UnixMilli()},
+		Addresses: addresses,
+		Expires:   now.Add(presenceValidity).UnixMilli(),
+	})
+	if err != nil {
+		return record.OpenedCardFile{}, err
+	}
+	return record.OpenedCardFile{Card: card, Presence: []record.Signed[record.Presence]{p}}, nil
+}

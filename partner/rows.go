@@ -1,0 +1,183 @@
+package partner
+
+import (
+	"time"
+
+	"dxd/blobstore"
+	"dxd/crypto"
+	"dxd/record"
+)
+
+// The room's keys: p/self (our own card), p/c/<card> (every card that was ever
+// accepted), p/o/<organisation> (a row each), p/a/<alias> (its organisation).
+// Cards, organisations and aliases stand in keys only as the journal's index.
+const (
+	keyPrefix    blobstore.Key = "p/"
+	keySelf      blobstore.Key = "p/self"
+	prefixCards  blobstore.Key = "p/c/"
+	prefixRows   blobstore.Key = "p/o/"
+	prefixAlias  blobstore.Key = "p/a/"
+	cardValidity               = 2 * 365 * 24 * time.Hour
+)
+
+// row is a partner as the journal holds it.
+type row struct {
+	Org      record.OrgID      `json:"org"`
+	Alias    string            `json:"alias"`
+	State    State             `json:"state"`
+	Card     record.Envelope   `json:"card"`
+	Expires  int64             `json:"expires"` // the card's, so that it need not be opened to ask
+	Presence []record.Envelope `json:"presence"`
+	Private  bool              `json:"private"`
+	Added    int64             `json:"added"`
+	LastSeen int64             `json:"last_seen"`
+}
+
+// rawRow is a row with the bytes that it was read from.
+type rawRow struct {
+	row
+	raw string
+}
+
+func rowKey(tx blobstore.ReadTx, org record.OrgID) blobstore.Key {
+	return prefixRows + tx.Index("org", []byte(org.Key()))
+}
+
+func aliasKey(tx blobstore.ReadTx, alias string) blobstore.Key {
+	return prefixAlias + tx.Index("alias", []byte(alias))
+}
+
+func cardKey(tx blobstore.ReadTx, id record.RecordID) blobstore.Key {
+	return prefixCards + tx.Index("card", id[:])
+}
+
+// decodeRow reads a row. What does not decode is a journal that this version
+// did not write, which is fatal to whoever reads it.
+func decodeRow(raw []byte) (rawRow, error) {
+	r := rawRow{raw: string(raw)}
+	if err := record.Unmarshal(raw, &r.row); err != nil {
+		return r, record.Errorf(record.Damaged, "the row of a partner: %w", err)
+	}
+	switch r.State {
+	case Active, Suspended, Removed:
+		return r, nil
+	}
+	return r, record.Errorf(record.Damaged, "a partner in the unknown state %q", r.State)
+}
+
+func getRow(tx blobstore.ReadTx, org record.OrgID) (rawRow, error) {
+	raw, err := tx.Get(rowKey(tx, org))
+	if err != nil {
+		return rawRow{}, err
+	}
+	return decodeRow(raw)
+}
+
+func scanRows(tx blobstore.ReadTx) ([]rawRow, error) {
+	var rows []rawRow
+	for e, err := range tx.Scan(prefixRows, "", false) {
+		if err != nil {
+			return nil, err
+		}
+		r, err := decodeRow(e.Value)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
+// put writes the row, its alias and its card.
+func (r row) put(tx blobstore.Tx) error {
+	raw, err := record.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if err := tx.Set(rowKey(tx, r.Org), raw); err != nil {
+		return err
+	}
+	if r.State == Removed {
+		return tx.Delete(aliasKey(tx, r.Alias)) // free for another
+	}
+	return tx.Set(aliasKey(tx, r.Alias), r.Org.Key())
+}
+
+// open verifies what the row holds.
+func (r row) open() (Partner, error) {
+	p := Partner{Org: r.Org, Alias: r.Alias, State: r.State, Private: r.Private, Added: time.UnixMilli(r.Added)}
+	if r.LastSeen != 0 {
+		p.LastSeen = time.UnixMilli(r.LastSeen)
+	}
+	var err error
+	if p.Card, err = record.OpenCard(r.Card); err != nil {
+		return Partner{}, err
+	}
+	for _, e := range r.Presence {
+		pr, err := record.OpenPresence(e, p.Card)
+		if err != nil {
+			return Partner{}, err
+		}
+		p.Presence = append(p.Presence, pr)
+	}
+	return p, nil
+}
+
+func selfCard(tx blobstore.ReadTx) (record.Envelope, error) {
+	raw, err := tx.Get(keySelf)
+	if err != nil {
+		return record.Envelope{}, err
+	}
+	return record.ParseEnvelope(raw)
+}
+
+// CardByID reads a card that was accepted, or is our own; NotFound if it was not.
+func CardByID(tx blobstore.ReadTx, id record.RecordID) (record.Signed[record.Card], error) {
+	raw, err := tx.Get(cardKey(tx, id))
+	if err != nil {
+		return record.Signed[record.Card]{}, err
+	}
+	e, err := record.ParseEnvelope(raw)
+	if err != nil {
+		return record.Signed[record.Card]{}, err
+	}
+	return record.OpenCard(e)
+}
+
+// Init makes and keeps the organisation's first card.
+func Init(tx blobstore.Tx, keys *crypto.Keyring, name string, now time.Time) (record.Signed[record.Card], error) {
+	card, err := keys.SignCard(record.Card{
+		Header:  record.Header{Created: now.UnixMilli()},
+		Name:    name,
+		Serial:  1,
+		Expires: now.Add(cardValidity).UnixMilli(),
+	})
+	if err != nil {
+		return card, err
+	}
+	if err := tx.Set(cardKey(tx, card.ID()), card.Bytes()); err != nil {
+		return card, err
+	}
+	return card, tx.Set(keySelf, card.Bytes())
+}
+
+// Require tells whether the organisation is an active partner with a valid
+// card, as of this transaction. Otherwise the error is of kind Refused and
+// does not say why, since it may be told to the partner.
+func Require(tx blobstore.ReadTx, org record.OrgID, now time.Time) error {
+	r, err := getRow(tx, org)
+	if record.KindOf(err) == record.NotFound {
+		return errNotActive()
+	}
+	if err != nil {
+		return err
+	}
+	if r.State != Active || now.UnixMilli() >= r.Expires {
+		return errNotActive()
+	}
+	return nil
+}
+
+func errNotActive() error {
+	return record.Errorf(record.Refused, "not an active partner")
+}
