@@ -11,28 +11,28 @@ import (
 	"dxd/record"
 )
 
-// Create makes a state directory with these two files in it. The directory
-// may exist if it is empty, as a mounted volume does. The error is of kind
-// Conflict if it holds a state directory already, or anything else.
+// Create makes a state directory. The directory may exist if it is empty, as
+// a mounted volume does; if it holds a state directory already, or anything
+// else, the error is of kind Conflict. fill, which may be nil, puts in what
+// has its own form: the journal.
 //
 // A directory counts as a state directory once its keyring is there, which is
-// written last and never over another. So a crash before leaves nothing that
-// Open takes, and nothing that keeps a second Create from succeeding.
-func Create(path string, keyring, config []byte) (Dir, error) {
+// written last and never over another. Until then a mark says that all of it
+// is to be thrown away: so a crash leaves nothing that Open takes, and nothing
+// that keeps a second Create from succeeding.
+func Create(path string, keyring, config []byte, fill func(Dir) error) (Dir, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return Dir{}, record.Errorf(record.Internal, "couldn't tell where %q is: %w", path, err)
 	}
-	made, err := prepare(abs)
+	made, err := makeDir(abs)
 	if err != nil {
 		return Dir{}, err
 	}
 	d := Dir{abs}
-	if err := d.fill(keyring, config); err != nil {
+	if err := d.create(keyring, config, fill); err != nil {
 		if made {
-			// Only what is empty but for our own files: others may have come since.
-			os.Remove(filepath.Join(abs, versionName))
-			os.Remove(d.ConfigPath())
+			// Fails, as it should, if something is left in it.
 			os.Remove(abs)
 		}
 		return Dir{}, err
@@ -50,12 +50,18 @@ func CanCreate(path string) error {
 	if err != nil {
 		return fileError("couldn't use %q as a state directory: %w", path, err)
 	}
+	has := func(name string) bool {
+		return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == name })
+	}
+	if has(keyringName) {
+		return record.WithHint(record.Errorf(record.Conflict, "%q holds a state directory already", path),
+			"--dir or DXD_DIR names another place; a state directory holds keys that can't be made again")
+	}
 	for _, e := range entries {
-		switch {
-		case e.Name() == keyringName:
-			return record.WithHint(record.Errorf(record.Conflict, "%q holds a state directory already", path),
-				"--dir or DXD_DIR names another place; a state directory holds keys that can't be made again")
-		case !leftover(e.Name()):
+		// A journal whose keyring is gone is no leftover: its keyring may be
+		// in a backup.
+		harmless := slices.Contains([]string{unfinishedName, lockName, "lost+found"}, e.Name())
+		if !harmless && !(has(unfinishedName) && isOurs(e.Name())) {
 			return record.WithHint(record.Errorf(record.Conflict, "%q is not empty", path),
 				"--dir or DXD_DIR names an empty or new directory")
 		}
@@ -63,14 +69,14 @@ func CanCreate(path string) error {
 	return nil
 }
 
-// leftover tells whether a file may lie in a directory in which Create did not
-// get to its end, or in a volume that has just been made.
-func leftover(name string) bool {
-	return slices.Contains([]string{versionName, configName, "lost+found"}, name) || isTemporary(name)
+// isOurs tells whether an unfinished Create may have left a file of this name.
+func isOurs(name string) bool {
+	return isTemporary(name) || slices.Contains([]string{versionName, configName, JournalName, PayloadsName, lockName, unfinishedName}, name)
 }
 
-// prepare makes the directory, and its parents, or checks the one that exists.
-func prepare(path string) (made bool, err error) {
+// makeDir makes the directory, and its parents, or keeps others out of one
+// that exists.
+func makeDir(path string) (made bool, err error) {
 	if err := CanCreate(path); err != nil {
 		return false, err
 	}
@@ -90,18 +96,74 @@ func prepare(path string) (made bool, err error) {
 	return false, nil
 }
 
-func (d Dir) fill(keyring, config []byte) error {
+func (d Dir) create(keyring, config []byte, fill func(Dir) error) error {
+	lock, err := d.Lock()
+	if err != nil {
+		return err
+	}
+	// Again, now that nobody else can begin.
+	err = CanCreate(d.path)
+	if err == nil {
+		if err = d.begin(); err == nil {
+			err = d.finish(keyring, config, fill)
+		}
+		if err != nil {
+			err = errors.Join(err, d.clear())
+		}
+	}
+	return errors.Join(err, lock.Unlock())
+}
+
+// begin puts the mark in, and then throws out what an earlier Create left.
+func (d Dir) begin() error {
+	if err := WriteFile(d.join(unfinishedName), nil, 0o600); err != nil {
+		return err
+	}
+	return d.remove(func(name string) bool { return name != unfinishedName && name != lockName })
+}
+
+func (d Dir) finish(keyring, config []byte, fill func(Dir) error) error {
 	version := []byte(strconv.Itoa(Version) + "\n")
-	if err := WriteFile(filepath.Join(d.path, versionName), version, 0o600); err != nil {
+	if err := WriteFile(d.join(versionName), version, 0o600); err != nil {
 		return err
 	}
 	if err := d.WriteConfig(config); err != nil {
 		return err
 	}
-	err := writeNew(d.KeyringPath(), keyring, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return record.Errorf(record.Conflict, "%q holds a state directory already", d.path)
+	if fill != nil {
+		if err := fill(d); err != nil {
+			return err
+		}
 	}
-	// At this point the state directory exists and is durable.
-	return err
+	if err := writeNew(d.KeyringPath(), keyring, 0o600); err != nil {
+		return err
+	}
+	// At this point the state directory exists and is durable. The mark says
+	// nothing beside a keyring: that it can't be removed does no harm.
+	os.Remove(d.join(unfinishedName))
+	return nil
+}
+
+// clear removes what a Create that failed has made, the mark at the end.
+func (d Dir) clear() error {
+	if err := d.remove(func(name string) bool { return name != unfinishedName }); err != nil {
+		return err
+	}
+	return d.remove(func(string) bool { return true })
+}
+
+func (d Dir) remove(which func(name string) bool) error {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return fileError("couldn't clear %q: %w", d.path, err)
+	}
+	for _, e := range entries {
+		if !isOurs(e.Name()) || !which(e.Name()) {
+			continue
+		}
+		if err := os.RemoveAll(d.join(e.Name())); err != nil {
+			return fileError("couldn't clear %q: %w", d.path, err)
+		}
+	}
+	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,7 +28,7 @@ func (d Dir) Lock() (*Lock, error) { return d.lock(syscall.LOCK_EX) }
 func (d Dir) LockShared() (*Lock, error) { return d.lock(syscall.LOCK_SH) }
 
 func (d Dir) lock(how int) (*Lock, error) {
-	path := filepath.Join(d.path, lockName)
+	path := d.join(lockName)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fileError("couldn't lock %q: %w", path, err)

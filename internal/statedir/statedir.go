@@ -21,14 +21,20 @@ import (
 // Version of the directory's layout. A directory of a newer one is refused.
 const Version = 1
 
-// Names of the files in the directory. The journal and the payloads have
-// directories of their own beside them.
+// Names of the files in the directory.
 const (
-	versionName = "version"
-	configName  = "dxd.toml"
-	keyringName = "keyring"
-	lockName    = "lock"
-	socketName  = "api.sock"
+	versionName    = "version"
+	configName     = "dxd.toml"
+	keyringName    = "keyring"
+	lockName       = "lock"
+	socketName     = "api.sock"
+	unfinishedName = "unfinished"
+)
+
+// Names of the directories beside them, which the store makes and fills.
+const (
+	JournalName  = "journal"
+	PayloadsName = "payloads"
 )
 
 // maxSmallFile bounds what Keyring and Config read, in bytes.
@@ -41,15 +47,17 @@ type Dir struct{ path string }
 // below it.
 func (d Dir) Path() string { return d.path }
 
+func (d Dir) join(name string) string { return filepath.Join(d.path, name) }
+
 // ConfigPath is the path of dxd.toml.
-func (d Dir) ConfigPath() string { return filepath.Join(d.path, configName) }
+func (d Dir) ConfigPath() string { return d.join(configName) }
 
 // KeyringPath is the path of the locked keyring.
-func (d Dir) KeyringPath() string { return filepath.Join(d.path, keyringName) }
+func (d Dir) KeyringPath() string { return d.join(keyringName) }
 
 // SocketPath is where the daemon's Unix socket is unless the configuration
 // says otherwise.
-func (d Dir) SocketPath() string { return filepath.Join(d.path, socketName) }
+func (d Dir) SocketPath() string { return d.join(socketName) }
 
 // Keyring reads the locked keyring.
 func (d Dir) Keyring() ([]byte, error) { return ReadFile(d.KeyringPath(), maxSmallFile) }
@@ -95,7 +103,7 @@ func notStateDir(path string, err error) error {
 }
 
 func (d Dir) checkVersion() error {
-	path := filepath.Join(d.path, versionName)
+	path := d.join(versionName)
 	content, err := ReadFile(path, 32)
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 
 func create(t *testing.T) Dir {
 	t.Helper()
-	d, err := Create(filepath.Join(t.TempDir(), "state"), []byte("keys"), []byte("# config\n"))
+	d, err := Create(filepath.Join(t.TempDir(), "state"), []byte("keys"), []byte("# config\n"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,10 +66,20 @@ func TestCreateIn(t *testing.T) {
 			put(t, filepath.Join(dir, "version"), "1\n")
 			put(t, filepath.Join(dir, "dxd.toml"), "old")
 			put(t, filepath.Join(dir, ".dxd-tmp-1"), "half")
+			mkdir(t, filepath.Join(dir, "journal"))
+			put(t, filepath.Join(dir, "journal", "000001.vlog"), "old")
+			put(t, filepath.Join(dir, "unfinished"), "")
 		}, record.Internal, ""},
 		{"a state directory is refused", func(t *testing.T, dir string) {
 			put(t, filepath.Join(dir, "keyring"), "precious")
 		}, record.Conflict, "keyring"},
+		{"a journal whose keyring is gone is refused", func(t *testing.T, dir string) {
+			put(t, filepath.Join(dir, "journal"), "precious")
+		}, record.Conflict, "journal"},
+		{"a letter among leftovers is refused", func(t *testing.T, dir string) {
+			put(t, filepath.Join(dir, "unfinished"), "")
+			put(t, filepath.Join(dir, "letter.txt"), "precious")
+		}, record.Conflict, "letter.txt"},
 		{"a directory with other things is refused", func(t *testing.T, dir string) {
 			put(t, filepath.Join(dir, "letter.txt"), "precious")
 		}, record.Conflict, "letter.txt"},
@@ -78,7 +88,7 @@ func TestCreateIn(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			tt.prepare(t, dir)
-			_, err := Create(filepath.Join(dir), []byte("keys"), nil)
+			_, err := Create(filepath.Join(dir), []byte("keys"), nil, nil)
 			if tt.kind == record.Internal {
 				if err != nil {
 					t.Fatal(err)
@@ -97,16 +107,43 @@ func TestCreateIn(t *testing.T) {
 }
 
 func TestCreateThatFailsLeavesNothing(t *testing.T) {
+	full := record.Errorf(record.Full, "no room")
+	fail := func(d Dir) error {
+		mkdir(t, filepath.Join(d.Path(), JournalName))
+		put(t, filepath.Join(d.Path(), JournalName, "000001.vlog"), "half")
+		return full
+	}
 	parent := t.TempDir()
+	_, err := Create(filepath.Join(parent, "state"), []byte("keys"), nil, fail)
+	wantKind(t, err, record.Full)
+	wantEntries(t, parent, 0)
+
+	_, err = Create(parent, []byte("keys"), nil, fail)
+	wantKind(t, err, record.Full)
+	wantEntries(t, parent, 0)
+
 	put(t, filepath.Join(parent, "file"), "")
-	_, err := Create(filepath.Join(parent, "file", "state"), nil, nil)
-	if err == nil {
+	if _, err = Create(filepath.Join(parent, "file", "state"), nil, nil, nil); err == nil {
 		t.Fatal("made a directory below a file")
 	}
-	entries, err := os.ReadDir(parent)
-	if err != nil || len(entries) != 1 {
-		t.Errorf("left %v, %v", entries, err)
+	wantEntries(t, parent, 1)
+}
+
+func TestCreateFillsBeforeTheDirectoryCounts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	_, err := Create(path, []byte("keys"), nil, func(d Dir) error {
+		_, err := Open(d.Path())
+		wantKind(t, err, record.NotFound)
+		_, err = Create(d.Path(), []byte("others"), nil, nil)
+		wantKind(t, err, record.Conflict)
+		mkdir(t, filepath.Join(d.Path(), JournalName))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
+	wantContent(t, filepath.Join(path, "keyring"), "keys")
+	wantEntries(t, path, 5) // version, dxd.toml, journal, keyring, lock
 }
 
 func TestOpenRefuses(t *testing.T) {
