@@ -81,9 +81,28 @@ func ParseHash(s string) (h Hash, err error) {
 	return h, err
 }
 
-// ParseAccount reads an address in any case: people paste the mixed-case form
-// of EIP-55.
+// ParseAccount reads an address as people paste it: in lower case, in upper
+// case, or in the mixed case of EIP-55, whose checksum must then hold.
 func ParseAccount(s string) (a Account, err error) {
-	err = a.UnmarshalText([]byte(strings.ToLower(s)))
-	return a, err
+	digits, prefixed := strings.CutPrefix(s, "0x")
+	if err := a.UnmarshalText([]byte(strings.ToLower(s))); err != nil || !prefixed {
+		return Account{}, Errorf(Invalid, "not an account's address: %q", Printable(s, 80))
+	}
+	if digits != strings.ToLower(digits) && digits != strings.ToUpper(digits) && digits != a.checksummed() {
+		return Account{}, Errorf(Invalid, "the address %s is mistyped: its letters' case is a checksum (EIP-55), and it does not hold", s)
+	}
+	return a, nil
+}
+
+// checksummed is the address in EIP-55's mixed case, without 0x: a letter is a
+// capital if the Keccak-256 of the lower-case digits has 8 or more there.
+func (a Account) checksummed() string {
+	digits := []byte(hex.EncodeToString(a[:]))
+	hash := keccak256(digits)
+	for i, c := range digits {
+		if nibble := hash[i/2] >> (4 * (1 - i%2)) & 0xf; c >= 'a' && nibble >= 8 {
+			digits[i] = c - 'a' + 'A'
+		}
+	}
+	return string(digits)
 }

@@ -199,6 +199,12 @@ type Signed[T Body] struct {
 	Body T
 }
 
+// UnmarshalJSON refuses: without it the Envelope's would be promoted, and give
+// a Signed that nobody verified.
+func (s *Signed[T]) UnmarshalJSON([]byte) error {
+	return Errorf(Internal, "a signed record is read with ParseEnvelope and verified")
+}
+
 // Sign encodes and signs a record. The signers are called in order with the
 // DSSE pre-authentication encoding; for all records but cards there is one.
 func Sign[T Body](body T, signers ...func(pae []byte) ([]byte, error)) (Signed[T], error) {
@@ -210,6 +216,9 @@ func Sign[T Body](body T, signers ...func(pae []byte) ([]byte, error)) (Signed[T
 		return Signed[T]{}, Errorf(Invalid, "couldn't encode a record: %w", err)
 	}
 	s := Signed[T]{Envelope{payloadType: headerOf(body).Type, payload: payload}, body}
+	if len(signers) == 0 {
+		return Signed[T]{}, Errorf(Internal, "a %s that nobody signs", s.Name())
+	}
 	pae := s.PAE()
 	for _, sign := range signers {
 		sig, err := sign(pae)

@@ -54,9 +54,15 @@ const accountSignatureSize = 65
 // pre-authentication encoding, as any wallet computes it. No transaction
 // begins with the byte 0x19, so the two can't be taken for each other.
 func AccountHash(pae []byte) [32]byte {
+	return keccak256([]byte("\x19Ethereum Signed Message:\n"+itoa(len(pae))), pae)
+}
+
+// keccak256 is the hash of the chain's world, older than SHA-3 and unlike it.
+func keccak256(parts ...[]byte) [32]byte {
 	h := sha3.NewLegacyKeccak256()
-	h.Write([]byte("\x19Ethereum Signed Message:\n" + itoa(len(pae))))
-	h.Write(pae)
+	for _, p := range parts {
+		h.Write(p)
+	}
 	return [32]byte(h.Sum(nil))
 }
 
@@ -80,7 +86,6 @@ func verifyAccount(account Account, pae, sig []byte) bool {
 // AccountOf is the address of an uncompressed secp256k1 key (0x04 ‖ x ‖ y):
 // the last 20 bytes of Keccak-256 over x ‖ y.
 func AccountOf(uncompressed []byte) Account {
-	h := sha3.NewLegacyKeccak256()
-	h.Write(uncompressed[1:])
-	return Account(h.Sum(nil)[12:])
+	h := keccak256(uncompressed[1:])
+	return Account(h[12:])
 }

@@ -58,6 +58,10 @@ func (b Beacon) check() error {
 // MaxItems is the most items that one payload holds.
 const MaxItems = 1024
 
+// minSealedLength is the length of the shortest body, one of no bytes: a
+// nonce and a tag, of 16 bytes each.
+const minSealedLength = 32
+
 // Manifest is the sender's signed record of one payload.
 type Manifest struct {
 	Header
@@ -90,7 +94,7 @@ func (m Manifest) check() error {
 	if err := checkInteger("items", m.Items, 1); err != nil {
 		return err
 	}
-	if err := checkInteger("sealed_length", m.SealedLength, 1); err != nil {
+	if err := checkInteger("sealed_length", m.SealedLength, minSealedLength); err != nil {
 		return err
 	}
 	return m.Beacon.check()

@@ -20,8 +20,8 @@ type ItemKind string
 
 // The kinds of items.
 const (
-	Document           ItemKind = "document"
-	Message            ItemKind = "message"
+	Document  ItemKind = "document"
+	Message   ItemKind = "message"
 	Notarized ItemKind = "notarization"
 )
 

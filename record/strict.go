@@ -5,7 +5,6 @@ import (
 	"strconv"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // maxInteger is the largest integer that every JSON reader keeps exactly
@@ -23,19 +22,20 @@ func Marshal(v any) ([]byte, error) {
 // Unmarshal is strict: exact case, no duplicate, unknown or missing names,
 // valid UTF-8, and the very bytes that Marshal writes for the value. So
 // parsing and encoding again always gives the same bytes. On an error *v is
-// not to be used.
+// left as it was.
 func Unmarshal[T any](data []byte, v *T) error {
-	dec := jsontext.NewDecoder(bytes.NewReader(data))
-	if err := json.UnmarshalDecode(dec, v, json.RejectUnknownMembers(true)); err != nil {
+	var parsed T
+	if err := json.Unmarshal(data, &parsed, json.RejectUnknownMembers(true)); err != nil {
 		return Errorf(Invalid, "not valid strict JSON: %s", Printable(err.Error(), 200))
 	}
-	again, err := Marshal(*v)
+	again, err := Marshal(parsed)
 	if err != nil {
 		return Errorf(Invalid, "not valid strict JSON: %s", Printable(err.Error(), 200))
 	}
 	if !bytes.Equal(again, data) {
 		return Errorf(Invalid, "not in the one form of its JSON (order, white space, escapes or missing members)")
 	}
+	*v = parsed
 	return nil
 }
 

@@ -1,7 +1,7 @@
 package record
 
 import (
-	"path/filepath"
+	"mime"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -11,12 +11,31 @@ import (
 // move a cursor, hide or reorder other text is refused where a record is read,
 // and replaced where something is printed all the same.
 
-// unprintable tells whether a rune may do more than show itself: controls and
-// escapes (Cc), format characters such as bidi overrides and zero-width
-// characters (Cf), line and paragraph separators, surrogates and private use.
-func unprintable(r rune) bool {
-	return r == utf8.RuneError || !unicode.IsPrint(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs)
+// unprintables are the characters that may do more than show themselves:
+// controls and escapes (Cc), format characters such as bidi overrides and
+// zero-width characters (Cf), line and paragraph separators (Zl, Zp), private
+// use (Co), noncharacters, and what is set aside for more of them.
+//
+// The table is written out, and not taken from package unicode, because what
+// is a valid record must not depend on the Unicode version that some build of
+// some implementation knows.
+var unprintables = &unicode.RangeTable{
+	R16: []unicode.Range16{
+		{0x0000, 0x001f, 1}, {0x007f, 0x009f, 1}, {0x00ad, 0x00ad, 1}, {0x0600, 0x0605, 1}, {0x061c, 0x061c, 1},
+		{0x06dd, 0x06dd, 1}, {0x070f, 0x070f, 1}, {0x0890, 0x0891, 1}, {0x08e2, 0x08e2, 1}, {0x180e, 0x180e, 1},
+		{0x200b, 0x200f, 1}, {0x2028, 0x202e, 1}, {0x2060, 0x206f, 1}, {0xd800, 0xf8ff, 1}, {0xfdd0, 0xfdef, 1},
+		{0xfeff, 0xfeff, 1}, {0xfff0, 0xfffb, 1}, {0xfffd, 0xffff, 1},
+	},
+	R32: []unicode.Range32{
+		{0x110bd, 0x110bd, 1}, {0x110cd, 0x110cd, 1}, {0x13430, 0x1343f, 1}, {0x1bca0, 0x1bca3, 1}, {0x1d173, 0x1d17a, 1},
+		{0xe0000, 0xe0fff, 1}, {0xf0000, 0x10ffff, 1},
+	},
+	LatinOffset: 3,
 }
+
+// unprintable tells whether a rune may do more than show itself. The last two
+// code points of each plane are no characters.
+func unprintable(r rune) bool { return r&0xfffe == 0xfffe || unicode.Is(unprintables, r) }
 
 // Printable makes text from outside safe to show: each character that is not
 // plainly visible becomes U+FFFD, and what goes beyond limit characters is cut
@@ -67,20 +86,20 @@ func CheckName(s string) error {
 	if err := CheckText("the document's name", s, MaxName); err != nil {
 		return err
 	}
-	if s == "." || s == ".." || strings.ContainsAny(s, `/\`) || filepath.Base(s) != s {
+	if s == "." || s == ".." || strings.ContainsAny(s, `/\`) {
 		return Errorf(Invalid, "the document's name is a path: %q", s)
 	}
 	return nil
 }
 
-// CheckMediaType tells whether s has the form type/subtype (RFC 6838, section
-// 4.2), with parameters that hold only visible ASCII.
+// CheckMediaType tells whether s has the form type/subtype, with or without
+// parameters, of visible ASCII (RFC 9110, section 8.3.1).
 func CheckMediaType(s string) error {
 	if err := CheckText("the media type", s, MaxMediaType); err != nil {
 		return err
 	}
-	kind, rest, ok := strings.Cut(s, "/")
-	if !ok || kind == "" || rest == "" || strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) {
+	kind, _, err := mime.ParseMediaType(s)
+	if err != nil || !strings.Contains(kind, "/") || strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) {
 		return Errorf(Invalid, "not a media type: %q", s)
 	}
 	return nil
