@@ -1,0 +1,89 @@
+// Command dxd runs an organisation's daemon, and is the command line that
+// talks to it.
+//
+// It only wires rooms together, one file per subcommand: no rule about
+// documents, partners or chains is made here.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"dxd/record"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+const (
+	exitUsage       = 2
+	exitInterrupted = 130 // 128 and the number of SIGINT, as shells have it
+)
+
+// run executes one command line and gives its exit code.
+func run(args []string, in io.Reader, out, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+
+	a := &app{in: in, out: out, stderr: stderr}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		a.say("interrupted")
+		return exitInterrupted
+	}
+	return a.exit(err)
+}
+
+// root is the command without arguments.
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "dxd",
+		Short:         "Send confidential documents straight to partner organisations, and prove it later",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.dirFlag, "dir", "", "state directory (DXD_DIR; default ~/.dxd)")
+	flags.BoolVar(&a.json, "json", false, "print one JSON value")
+	flags.StringVar(&a.api, "api", "", "URL of the daemon, with its token in the file DXD_TOKEN_FILE (default: the socket in the state directory)")
+	root.AddCommand(a.initCommand(), a.cardCommand(), a.versionCommand())
+	return root
+}
+
+// exit prints an error and gives its exit code.
+func (a *app) exit(err error) int {
+	if err == nil {
+		return 0
+	}
+	hint := record.Hint(err)
+	code := record.KindOf(err).ExitCode()
+	// What fails before a command has begun is how it was called.
+	if usage := (usageError{}); errors.As(err, &usage) || !a.started {
+		code = exitUsage
+		if hint == "" {
+			hint = "`dxd help` or --help with any command shows how it is used"
+		}
+	}
+	message, similar, found := strings.Cut(err.Error(), "\n\nDid you mean this?\n") // as cobra has it
+	if found {
+		hint = "did you mean " + strings.Join(strings.Fields(similar), " or ") + "?"
+	}
+	a.say("error: " + message)
+	if hint != "" {
+		a.say("hint: " + hint)
+	}
+	return code
+}
