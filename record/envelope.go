@@ -152,7 +152,9 @@ func recordName(payloadType string) string {
 	if !ok {
 		return ""
 	}
-	s, ok = strings.CutSuffix(s, typeSuffix)
+	if s, ok = strings.CutSuffix(s, typeSuffix); !ok {
+		return ""
+	}
 	switch s {
 	case "card", "presence", "manifest", "receipt", "void", "notarization":
 		return s
