@@ -1,0 +1,183 @@
+package queue
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"time"
+
+	"dxd/blobstore"
+	"dxd/hashanchor"
+	"dxd/record"
+)
+
+// resend is how long a transaction that no block has taken is left alone.
+const resend = 15 * time.Second
+
+// maxSent bounds the transactions that a batch remembers. Each one more costs
+// an eighth more than the one before, so this many mean that something else
+// is wrong.
+const maxSent = 64
+
+// close makes a batch of what waits, journals it with its transaction, and
+// sends that. closed is false if nothing waited, or no transaction could be
+// made; with an error besides, the transaction is journaled and not yet sent.
+func (q *Queue) close(ctx context.Context, head hashanchor.Head) (closed bool, err error) {
+	run, first, err := q.waiting(ctx)
+	if err != nil || len(run) == 0 {
+		return false, err
+	}
+	b := batch{First: first, Size: int64(len(run)), Anchor: q.Chain.Where(), State: Submitted}
+	rand.Read(b.Seed[:])
+	b.Anchor.Root = tree(run, b.Seed).Root()
+	t, err := q.Chain.Prepare(ctx, b.Anchor.Root, head.Nonce, hashanchor.Transaction{})
+	if err != nil {
+		return false, err
+	}
+	b.Sent, b.Since = []hashanchor.Transaction{t}, time.Now().UnixMilli()
+	if err := q.Journal.Update(ctx, func(tx blobstore.Tx) error { return putNew(tx, b) }); err != nil {
+		return false, err
+	}
+	// [C3] At this point the batch and its signed transaction are durable. A
+	// crash before it leaves the leaves pending; one after it, sent or not,
+	// finds the batch open and asks the chain for its root.
+	q.Passed("C3")
+	return true, q.send(ctx, b)
+}
+
+// waiting reads the leaves of the next batch. Only this goroutine takes leaves
+// out of the queue, so they are the same until the batch is journaled.
+func (q *Queue) waiting(ctx context.Context) (run []leaf, first int64, err error) {
+	err = q.Journal.View(ctx, func(tx blobstore.ReadTx) error {
+		t, err := getTally(tx)
+		if err != nil {
+			return err
+		}
+		first = t.Closed
+		run, err = leaves(tx, first, min(t.Leaves-t.Closed, int64(q.MaxLeaves)))
+		return err
+	})
+	return run, first, err
+}
+
+func putNew(tx blobstore.Tx, b batch) error {
+	t, err := getTally(tx)
+	if err != nil {
+		return err
+	}
+	if t.Closed != b.First {
+		return record.Errorf(record.Internal, "two queues run on one journal")
+	}
+	t.Closed += b.Size
+	if err := set(tx, keyTally, t); err != nil {
+		return err
+	}
+	if err := tx.Set(numbered(prefixOpen, b.First), binary.BigEndian.AppendUint64(nil, uint64(b.First))); err != nil {
+		return err
+	}
+	return b.put(tx)
+}
+
+// bring sees to it that a transaction for a batch whose root is missing is on
+// its way: the last one once more, one that pays more, or one of a new nonce.
+func (q *Queue) bring(ctx context.Context, head hashanchor.Head, open []batch, i int) error {
+	b := &open[i]
+	last := b.last()
+	if last == nil || last.Nonce < head.Nonce {
+		// The nonce is used up and the root is not there: something else
+		// had it, or the transaction failed.
+		return q.anew(ctx, b, freeNonce(head, open, i))
+	}
+	stuck := time.Since(time.UnixMilli(b.Since)) >= q.Stuck
+	switch {
+	case stuck && last.Nonce == head.Nonce:
+		return q.reprice(ctx, b)
+	case stuck && firstSubmitted(open) == i:
+		// Nothing of ours is before it, so nobody will fill the gap.
+		return q.anew(ctx, b, head.Nonce)
+	case time.Since(q.sent[b.First]) >= resend:
+		return q.send(ctx, *b)
+	}
+	return nil
+}
+
+// freeNonce is the next that neither the chain nor another batch has used.
+func freeNonce(head hashanchor.Head, open []batch, except int) int64 {
+	nonce := head.Nonce
+	for i := range open {
+		if last := open[i].last(); i != except && open[i].State == Submitted && last != nil {
+			nonce = max(nonce, last.Nonce+1)
+		}
+	}
+	return nonce
+}
+
+func firstSubmitted(open []batch) int {
+	for i := range open {
+		if open[i].State == Submitted {
+			return i
+		}
+	}
+	return -1
+}
+
+// anew makes another transaction for the batch. The earlier ones may still
+// come through: the contract takes the first and ignores the others.
+func (q *Queue) anew(ctx context.Context, b *batch, nonce int64) error {
+	t, err := q.Chain.Prepare(ctx, b.Anchor.Root, nonce, hashanchor.Transaction{})
+	if err != nil {
+		return err
+	}
+	return q.replace(ctx, b, t)
+}
+
+// reprice makes a transaction that replaces the last one for a higher price.
+func (q *Queue) reprice(ctx context.Context, b *batch) error {
+	t, err := q.Chain.Prepare(ctx, b.Anchor.Root, b.last().Nonce, *b.last())
+	if err == nil {
+		return q.replace(ctx, b, t)
+	}
+	if record.KindOf(err) == record.Quota && time.Since(q.sent[b.First]) >= resend {
+		// Above the ceiling: the last one stays, and may have been forgotten.
+		if again := q.send(ctx, *b); again != nil {
+			return again
+		}
+	}
+	return err
+}
+
+// replace journals one more transaction of the batch before it is sent.
+func (q *Queue) replace(ctx context.Context, b *batch, t hashanchor.Transaction) error {
+	err := q.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		row, err := getBatch(tx, b.First)
+		if err != nil {
+			return err
+		}
+		row.Anchor, row.Since = b.Anchor, time.Now().UnixMilli()
+		if row.Sent = append(row.Sent, t); len(row.Sent) > maxSent {
+			row.Sent = row.Sent[1:]
+		}
+		*b = row
+		return row.put(tx)
+	})
+	if err != nil {
+		return err
+	}
+	q.Passed("C3") // as in close
+	return q.send(ctx, *b)
+}
+
+// send hands the batch's last transaction to the chain.
+func (q *Queue) send(ctx context.Context, b batch) error {
+	q.sent[b.First] = time.Now()
+	err := q.Chain.Send(ctx, *b.last())
+	switch record.KindOf(err) {
+	case record.Conflict:
+		// Head and Lookup of the next round say what became of its nonce.
+		q.Log.Info("the nonce of a batch's transaction is taken", "batch", b.First, "nonce", b.last().Nonce)
+		return nil
+	case record.Refused:
+		return q.reprice(ctx, &b)
+	}
+	return err
+}
