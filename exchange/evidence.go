@@ -36,7 +36,7 @@ func (x *Exchange) Notarize(ctx context.Context, name, mediaType string, size in
 		signed, err := x.Keys.SignNotarization(record.Notarization{
 			Header: record.Header{Card: x.Book.Self().ID(), Created: now},
 			Root:   record.TreeRoot([]record.Hash{record.LeafHash(opening)}),
-			Beacon: x.Queue.Beacon(),
+			Beacon: x.Beacon(),
 		})
 		if err != nil {
 			return err
@@ -82,7 +82,6 @@ func (x *Exchange) parts(tx blobstore.ReadTx, t Transfer) (p queue.Parts, err er
 	if p.Opening, err = tx.Get(openingKey(t.ID)); err != nil {
 		return p, err
 	}
-	p.Index, p.Size = 0, 1
 	var ids []record.RecordID
 	for _, e := range p.Records {
 		_, card, err := record.SignerOf(e)
