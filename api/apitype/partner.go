@@ -1,0 +1,42 @@
+package apitype
+
+import (
+	"time"
+
+	"dxd/record"
+)
+
+// Self is this organisation and this node.
+type Self struct {
+	Org         record.OrgID       `json:"org"`
+	Name        string             `json:"name"`
+	Peer        record.NodeID      `json:"peer"`
+	Fingerprint record.Fingerprint `json:"fingerprint"`
+	Account     record.Account     `json:"account" doc:"The address that anchors on the chain"`
+	Addresses   []string           `json:"addresses" doc:"Where the node can be reached (multiaddrs)"`
+}
+
+// Partner is another organisation as this one knows it.
+type Partner struct {
+	Alias       string             `json:"alias"`
+	Org         record.OrgID       `json:"org"`
+	Name        string             `json:"name" doc:"What the partner calls itself: a claim of its card"`
+	State       string             `json:"state" enum:"active,suspended,removed"`
+	Connected   bool               `json:"connected"`
+	Queued      int64              `json:"queued" doc:"Transfers that wait for it"`
+	LastSeen    *time.Time         `json:"last_seen" doc:"null if it was never connected"`
+	Fingerprint record.Fingerprint `json:"fingerprint"`
+	Serial      int64              `json:"serial" doc:"Of its card"`
+	Expires     time.Time          `json:"expires" doc:"Its card"`
+	Addresses   []string           `json:"addresses" doc:"Where its nodes were last said to be (multiaddrs)"`
+}
+
+// AddPartner asks to accept a card, or a newer card of a known partner.
+type AddPartner struct {
+	Alias string `json:"alias,omitempty" doc:"Needed for a new partner"`
+	// File is the content of the card file, byte for byte, as a string: its
+	// signatures are over these very bytes.
+	File string `json:"file" doc:"The content of the card file, unchanged, as a string"`
+	// Fingerprint, if it is given, must be that of the card.
+	Fingerprint string `json:"fingerprint,omitempty" doc:"If given, must be the fingerprint of the card"`
+}

@@ -1,0 +1,53 @@
+package apitype
+
+import (
+	"time"
+
+	"dxd/record"
+)
+
+// Transfer is one document or message to or from one partner, or a
+// notarisation.
+type Transfer struct {
+	ID        record.TransferID `json:"id"`
+	Direction string            `json:"direction" enum:"in,out,none"`
+	Partner   string            `json:"partner" doc:"Its alias; empty if it was removed, or for a notarisation"`
+	Org       record.OrgID      `json:"org,omitzero" doc:"The partner's organisation"`
+	Kind      record.ItemKind   `json:"kind" enum:"document,message,notarization"`
+	Name      string            `json:"name"`
+	Type      string            `json:"type" doc:"Media type, as the sender says"`
+	Size      int64             `json:"size" doc:"In bytes"`
+	BytesDone int64             `json:"bytes_done" doc:"Bytes of the document that are across"`
+	WireBytes int64             `json:"wire_bytes" doc:"Bytes sent or received for it, all attempts together"`
+	SHA256    string            `json:"sha256" doc:"As sha256sum prints it; empty as long as it is not known"`
+	State     string            `json:"state" enum:"queued,sending,delivered,accepted,refused,failed,cancelled,receiving,received,recorded"`
+	Reason    string            `json:"reason" doc:"Why it failed or was refused"`
+	Anchor    string            `json:"anchor" enum:"unanchored,pending,submitted,included,final"`
+	Erased    bool              `json:"erased"`
+	RequestID string            `json:"request_id,omitempty"`
+	Created   time.Time         `json:"created"`
+	Updated   time.Time         `json:"updated"`
+	Expires   *time.Time        `json:"expires,omitempty" doc:"When delivery is given up"`
+}
+
+// Submitted is the answer to a document that was handed over: it is queued,
+// and survives a crash.
+type Submitted struct {
+	Transfers []SubmittedTransfer `json:"transfers"`
+	Digest    record.Digest       `json:"digest" doc:"SHA-256 of the document as a CIDv1"`
+	SHA256    string              `json:"sha256"`
+	Size      int64               `json:"size"`
+}
+
+// SubmittedTransfer is the transfer to one of the recipients.
+type SubmittedTransfer struct {
+	ID    record.TransferID `json:"id"`
+	To    string            `json:"to"`
+	State string            `json:"state"`
+}
+
+// Notarized is the answer to a document that was notarised.
+type Notarized struct {
+	ID     record.TransferID `json:"id"`
+	SHA256 string            `json:"sha256"`
+}

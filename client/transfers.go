@@ -1,0 +1,149 @@
+package client
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"dxd/api/apitype"
+	"dxd/record"
+)
+
+// Submission is a document to be sent.
+type Submission struct {
+	To        []string // aliases
+	Name      string
+	Type      string        // media type; "application/octet-stream" if empty
+	RequestID string        // makes the call idempotent, if not empty
+	Expires   time.Duration // when delivery is given up; 0: the daemon's default
+}
+
+// Send hands a document over. size is its length in bytes, -1 if not known; a
+// document of another length is refused. When Send returns without an error
+// the document is queued, and survives a crash of the daemon.
+func (c *Client) Send(ctx context.Context, s Submission, document io.Reader, size int64) (apitype.Submitted, error) {
+	query := url.Values{"to": s.To, "name": {s.Name}}
+	if s.RequestID != "" {
+		query.Set("request_id", s.RequestID)
+	}
+	if s.Expires != 0 {
+		query.Set("expires", s.Expires.String())
+	}
+	return upload[apitype.Submitted](ctx, c, query, s.Type, document, size, "transfers")
+}
+
+// Notarize anchors a salted commitment to a document, which is sent to no one
+// and not kept. size is as for Send.
+func (c *Client) Notarize(ctx context.Context, name, mediaType string, document io.Reader, size int64) (apitype.Notarized, error) {
+	return upload[apitype.Notarized](ctx, c, url.Values{"name": {name}}, mediaType, document, size, "notarizations")
+}
+
+func upload[T any](ctx context.Context, c *Client, query url.Values, mediaType string, document io.Reader, size int64, path string) (T, error) {
+	if mediaType == "" {
+		mediaType = "application/octet-stream"
+	}
+	return decode[T](c.do(ctx, call{
+		method: http.MethodPost, path: []string{path}, query: query,
+		header: http.Header{"Content-Type": {mediaType}}, body: newBody(document, size),
+	}))
+}
+
+// Filter says which transfers to list. Zero values mean all.
+type Filter struct {
+	Direction string // "in", "out", "none"
+	Partner   string // alias, or the organisation's identifier
+	State     string
+	Limit     int               // 100 if 0
+	After     record.TransferID // begin with the next older one
+}
+
+// Transfers lists transfers, newest first.
+func (c *Client) Transfers(ctx context.Context, f Filter) ([]apitype.Transfer, error) {
+	query := url.Values{}
+	for name, value := range map[string]string{"direction": f.Direction, "partner": f.Partner, "state": f.State} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	if f.Limit != 0 {
+		query.Set("limit", strconv.Itoa(f.Limit))
+	}
+	if !f.After.IsZero() {
+		query.Set("after", f.After.String())
+	}
+	return get[[]apitype.Transfer](ctx, c, query, "transfers")
+}
+
+// Transfer finds one transfer or notarisation.
+func (c *Client) Transfer(ctx context.Context, id record.TransferID) (apitype.Transfer, error) {
+	return get[apitype.Transfer](ctx, c, nil, "transfers", id.String())
+}
+
+// How long the daemon holds one question of Wait.
+const (
+	longPoll     = 30 * time.Second
+	progressPoll = 500 * time.Millisecond
+)
+
+// Wait returns once the transfer has reached the goal (queued, delivered or
+// anchored) or a later state, or has failed: look at its state. If seen is not
+// nil, it is called with how far the transfer is, about twice a second. When
+// ctx expires the error is of kind Timeout; the transfer goes on.
+func (c *Client) Wait(ctx context.Context, id record.TransferID, goal string, seen func(apitype.Transfer)) (apitype.Transfer, error) {
+	poll := longPoll
+	if seen != nil {
+		poll = progressPoll
+	}
+	query := url.Values{"wait": {goal}, "timeout": {poll.String()}}
+	for {
+		t, err := decode[apitype.Transfer](c.do(ctx, call{
+			method: http.MethodGet, path: []string{"transfers", id.String()}, query: query, within: poll + answerTimeout,
+		}))
+		if ctx.Err() != nil {
+			return t, ctx.Err()
+		}
+		if err == nil || record.KindOf(err) != record.Timeout {
+			return t, err
+		}
+		if seen == nil {
+			continue
+		}
+		if t, err = c.Transfer(ctx, id); err != nil {
+			return t, err
+		}
+		seen(t)
+	}
+}
+
+// Cancel stops a transfer that is not delivered yet.
+func (c *Client) Cancel(ctx context.Context, id record.TransferID) (apitype.Transfer, error) {
+	return post[apitype.Transfer](ctx, c, answerTimeout, nil, "transfers", id.String(), "cancel")
+}
+
+// maxEvidence is more than an evidence file ever has.
+const maxEvidence = 16 << 20
+
+// Evidence gives the evidence file of a transfer or notarisation.
+func (c *Client) Evidence(ctx context.Context, id record.TransferID) ([]byte, error) {
+	return c.file(ctx, maxEvidence, "transfers", id.String(), "evidence")
+}
+
+// file reads an answer as it is.
+func (c *Client) file(ctx context.Context, limit int64, path ...string) ([]byte, error) {
+	resp, err := c.do(ctx, call{method: http.MethodGet, path: path, within: answerTimeout})
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err == nil && int64(len(raw)) > limit {
+		err = record.Errorf(record.Invalid, "more than %d bytes", limit)
+	}
+	if err != nil {
+		return nil, record.Errorf(record.Unreachable, "couldn't read the daemon's answer: %w", err)
+	}
+	return raw, nil
+}
