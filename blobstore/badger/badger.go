@@ -1,0 +1,174 @@
+// Package badger keeps a journal and payload files on one machine: the
+// journal in Badger, each payload in a file of its own.
+//
+// It never sees what a payload says, writes no value of the journal in clear,
+// and lets no type of Badger's out.
+package badger
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"dxd/blobstore"
+	"dxd/record"
+)
+
+// DefaultReserve is the reserve of a store that was told none.
+const DefaultReserve = 64 << 20
+
+// floor is what has to be free before Badger may write at all. It writes
+// through memory maps of sparse files, and a page that finds no room on the
+// disk kills the process (SIGBUS) where a write would have got an error. A
+// full memtable and the compaction that it sets off fit in twice.
+const floor = 24 << 20
+
+// Options of a store. The zero value is good.
+type Options struct {
+	// Reserve is how many bytes stay free on the disk: payloads are refused
+	// when they would touch it. The journal has half of it for itself, so
+	// that what is in flight can still be recorded; updates that only delete
+	// are refused last, since they make room. 0 means DefaultReserve.
+	Reserve int64
+
+	// Log gets what Badger says, at debug level; nil discards it.
+	Log *slog.Logger
+}
+
+// Store is a blobstore.Journal and blobstore.Files.
+type Store struct {
+	dir     string
+	files   string
+	reserve int64
+	seal    blobstore.Sealer
+	log     *slog.Logger
+	db      *badger.DB
+
+	updates  chan *update   // to the writer, one at a time
+	closing  chan struct{}  // closed when Close begins
+	once     sync.Once      // guards closing and closed
+	closed   error          // what Close returned
+	owned    sync.WaitGroup // the writer and the upkeep
+	failed   atomic.Pointer[error]
+	deleted  atomic.Bool // since the last compaction
+	wal      wal         // belongs to the writer
+	readers  readers
+	watchers watchers
+}
+
+var (
+	_ blobstore.Journal = (*Store)(nil)
+	_ blobstore.Files   = (*Store)(nil)
+)
+
+// Open opens the store in a directory, or makes one there. The error is of
+// kind Conflict while another process has it open, Invalid if a newer version
+// of dxd made it, Damaged if it was sealed with other keys, and Full if the
+// disk is so full that opening it would be unsafe.
+func Open(dir string, seal blobstore.Sealer, o Options) (*Store, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Reserve <= 0 {
+		o.Reserve = DefaultReserve
+	}
+	s := &Store{
+		dir:     filepath.Join(dir, "journal"),
+		files:   filepath.Join(dir, "payloads"),
+		reserve: o.Reserve,
+		seal:    seal,
+		log:     o.Log,
+		updates: make(chan *update),
+		closing: make(chan struct{}),
+	}
+	if err := s.makeDirs(dir); err != nil {
+		return nil, err
+	}
+	if err := s.openJournal(); err != nil {
+		return nil, err
+	}
+	s.owned.Go(s.write)
+	s.owned.Go(s.upkeep)
+	return s, nil
+}
+
+// Close ends the store after the updates and views under way. Others get an
+// error of kind Unavailable. All Partials and Files are to be closed before.
+func (s *Store) Close() error {
+	s.once.Do(func() {
+		close(s.closing)
+		s.owned.Wait()
+		s.readers.close()
+		if err := s.db.Close(); err != nil {
+			s.closed = record.Errorf(record.Internal, "couldn't close the journal: %w", err)
+		}
+	})
+	return s.closed
+}
+
+// makeDirs makes what is missing and keeps others out of it.
+func (s *Store) makeDirs(dir string) error {
+	for _, d := range []string{dir, s.dir, s.files} {
+		if err := os.Mkdir(d, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return diskError(err, "couldn't make %q: %w", d, err)
+		}
+	}
+	return syncDir(dir)
+}
+
+func (s *Store) openJournal() error {
+	if err := s.checkFloor(); err != nil {
+		return err
+	}
+	log := &logger{log: s.log}
+	db, err := badger.OpenManaged(tuned(s.dir, log))
+	if err != nil {
+		return openError(err)
+	}
+	s.db = db
+	if err := s.adopt(log); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	return nil
+}
+
+// adopt makes an opened journal this store's.
+func (s *Store) adopt(log *logger) error {
+	// Badger goes on without a table whose index is damaged, as if what is
+	// in it had never been written. It tells only the log.
+	if log.lost.Load() {
+		return record.WithHint(record.Errorf(record.Damaged, "a part of the journal is damaged"),
+			"restore the state directory from a backup")
+	}
+	s.readers.open(s.db.MaxVersion())
+	s.deleted.Store(true) // perhaps, before a crash
+	if err := s.wal.open(s.dir); err != nil {
+		return err
+	}
+	return s.checkFormat()
+}
+
+func openError(err error) error {
+	if mentions(err, syscall.EWOULDBLOCK) {
+		return record.WithHint(record.Errorf(record.Conflict, "the journal is in use by another process"),
+			"stop the other dxd that runs with this state directory")
+	}
+	return diskError(err, "couldn't open the journal: %w", err)
+}
+
+// usable is the error that ended the journal, or nil.
+func (s *Store) usable() error {
+	if err := s.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func errClosed() error { return record.Errorf(record.Unavailable, "the journal is closed") }

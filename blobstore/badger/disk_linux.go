@@ -1,0 +1,35 @@
+package badger
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+func statfs(dir string) (int64, error) {
+	var st syscall.Statfs_t
+	err := syscall.Statfs(dir, &st)
+	return int64(st.Bavail) * int64(st.Bsize), err
+}
+
+// preallocate gives a file its blocks where the file system can do that.
+func preallocate(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	err = syscall.Fallocate(int(f.Fd()), 0, 0, size)
+	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS) {
+		return nil
+	}
+	return err
+}
+
+// writeBack begins to write a part of a file to the disk and does not wait,
+// so that the sync at the end finds little left to do. It is a hint: what
+// goes wrong is for the sync to tell.
+func writeBack(f *os.File, offset, n int64) {
+	const syncFileRangeWrite = 2 // sync_file_range(2)
+	syscall.SyncFileRange(int(f.Fd()), offset, n, syncFileRangeWrite)
+}

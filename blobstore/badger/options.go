@@ -1,0 +1,97 @@
+package badger
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// memTableSize bounds most of what Badger holds in memory. A transaction may
+// take 15 % of it.
+const memTableSize = 8 << 20
+
+// valueThreshold is where Badger would begin to put values into its value
+// log. Ours stay below, in its tables, because the value log is synced with
+// its errors thrown away (value.go, valueLog.write), and gives deleted values
+// back late, by garbage collection after a compaction. So it stays empty.
+const valueThreshold = 1 << 20
+
+// tuned is Badger for a daemon that shares its machine.
+func tuned(dir string, log *logger) badger.Options {
+	o := badger.DefaultOptions(dir)
+	o.Logger = log
+	o.MetricsEnabled = false
+	o.MemTableSize = memTableSize
+	o.NumMemtables = 2
+	o.ValueThreshold = valueThreshold
+	o.ValueLogFileSize = 1 << 20 // the least; it stays empty
+	o.NumCompactors = 2          // the least
+	o.NumLevelZeroTables = 3     // of 8 MiB each, so that compactions stay small
+	o.NumLevelZeroTablesStall = 8
+	o.CompactL0OnClose = true // what was deleted is gone after a stop
+
+	// Sealed values don't compress, and without compression Badger reads
+	// from its maps and needs no cache. Each value is authenticated when it
+	// is opened.
+	o.Compression = options.None
+	o.BlockCacheSize = 0
+
+	// Badger syncs within the commit, the very file that took the entries,
+	// and returns its error. DB.Sync afterwards might meet the next memtable
+	// and miss them.
+	o.SyncWrites = true
+
+	// One goroutine writes, and it knows the time of each commit: views read
+	// at the last durable one, without waiting for the one under way.
+	o.DetectConflicts = false
+	return o
+}
+
+// logger passes on what Badger says, without the keys that may be part of it.
+type logger struct {
+	log  *slog.Logger
+	lost atomic.Bool // a table was left out
+}
+
+func (l *logger) Errorf(format string, args ...any) {
+	if strings.HasPrefix(format, "Ignoring table") {
+		l.lost.Store(true)
+	}
+	l.tell(slog.LevelWarn, format, args)
+}
+func (l *logger) Warningf(format string, args ...any) { l.tell(slog.LevelDebug, format, args) }
+func (l *logger) Infof(format string, args ...any)    { l.tell(slog.LevelDebug, format, args) }
+func (l *logger) Debugf(format string, args ...any)   { l.tell(slog.LevelDebug, format, args) }
+
+func (l *logger) tell(level slog.Level, format string, args []any) {
+	if !l.log.Enabled(context.Background(), level) {
+		return
+	}
+	shown := make([]any, len(args))
+	for i, a := range args {
+		shown[i] = plain(a)
+	}
+	l.log.Log(context.Background(), level, "from the journal's database",
+		"text", strings.TrimSpace(fmt.Sprintf(format, shown...)))
+}
+
+// plain keeps numbers and errors, and hides whatever else may hold a key.
+func plain(arg any) any {
+	switch arg.(type) {
+	case int, int32, int64, uint32, uint64, float64, time.Duration, error:
+		return arg
+	}
+	return obscured{}
+}
+
+type obscured struct{}
+
+// Format stands in for any verb.
+func (obscured) Format(f fmt.State, _ rune) { io.WriteString(f, "…") }

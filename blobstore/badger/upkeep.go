@@ -1,0 +1,73 @@
+package badger
+
+import (
+	"time"
+
+	"dxd/record"
+)
+
+// upkeepInterval is how often the journal is compacted, if something was
+// deleted. Badger compacts by itself only what grows.
+const upkeepInterval = time.Hour
+
+// upkeep goes on until Close.
+func (s *Store) upkeep() {
+	tick := time.NewTicker(upkeepInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := s.compact(); err != nil {
+				s.log.Warn("couldn't compact the journal", "error", err)
+			}
+		case <-s.closing:
+			return
+		}
+	}
+}
+
+// compact merges the tables of all levels, so that values deleted before they
+// were written there are no longer in them. There is no value log to collect
+// (valueThreshold). What is still in a memtable goes when that is full, or
+// with Close.
+func (s *Store) compact() error {
+	if !s.deleted.Swap(false) {
+		return nil
+	}
+	if err := s.checkCompaction(); err != nil {
+		s.deleted.Store(true)
+		return err
+	}
+	if err := s.db.Flatten(1); err != nil {
+		return record.Errorf(record.Internal, "couldn't compact the journal: %w", err)
+	}
+	return nil
+}
+
+// checkCompaction wants room for a second copy of all tables.
+func (s *Store) checkCompaction() error {
+	need := int64(floor)
+	for _, t := range s.db.Tables() {
+		need += int64(t.OnDiskSize)
+	}
+	free, err := freeSpace(s.dir)
+	if err == nil && free < need {
+		err = errFull()
+	}
+	return err
+}
+
+// Check reads the whole journal and compares each block with its checksum.
+// The error is of kind Damaged.
+func (s *Store) Check() error {
+	at, ok := s.readers.enter()
+	if !ok {
+		return errClosed()
+	}
+	defer s.readers.leave(at)
+	if err := s.db.VerifyChecksum(); err != nil {
+		return record.WithHint(record.Errorf(record.Damaged, "the journal is damaged: %w", err),
+			"restore the state directory from a backup")
+	}
+	return nil
+}

@@ -1,0 +1,253 @@
+package badger
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"dxd/blobstore"
+	"dxd/record"
+)
+
+// groupLimit is how many bytes of updates wait for one sync together. An
+// update that is larger makes a group of its own.
+const groupLimit = 512 << 10
+
+// update is one call of Update. Its function runs on the caller's goroutine,
+// so that a panic there is the caller's own, while the writer waits for it.
+type update struct {
+	turn chan *tx   // the writer's: go ahead with this
+	ran  chan bool  // the caller's: done, and whether to keep what was written
+	done chan error // the writer's: durable, or why not
+}
+
+// Update is blobstore.Journal's.
+func (s *Store) Update(ctx context.Context, fn func(blobstore.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("couldn't update the journal: %w", err)
+	}
+	u := &update{make(chan *tx), make(chan bool), make(chan error, 1)}
+	select {
+	case s.updates <- u:
+	case <-ctx.Done():
+		return fmt.Errorf("couldn't update the journal: %w", ctx.Err())
+	case <-s.closing:
+		return errClosed()
+	}
+	err := u.run(fn)
+	// Even a function that failed may have failed over what an earlier
+	// update of the group wrote: its caller hears when that is durable.
+	if durable := <-u.done; err == nil {
+		err = durable
+	}
+	return err
+}
+
+// run runs fn when it is its turn. The writer goes on however fn ends.
+func (u *update) run(fn func(blobstore.Tx) error) (err error) {
+	t := <-u.turn
+	keep := false
+	defer func() {
+		t.over = true
+		u.ran <- keep
+	}()
+	err = fn(t)
+	keep = err == nil
+	return err
+}
+
+// write is the one goroutine that writes to the journal, until Close.
+func (s *Store) write() {
+	for {
+		select {
+		case u := <-s.updates:
+			s.writeGroup(u)
+		case <-s.closing:
+			return
+		}
+	}
+}
+
+// writeGroup runs an update and all that wait, and commits them together.
+func (s *Store) writeGroup(u *update) {
+	g := s.newGroup()
+	for u != nil {
+		own, err := g.run(u)
+		if err == nil && !g.fits(own) {
+			// own was read on top of g, and nothing comes between them.
+			s.commit(g)
+			g = s.newGroup()
+		}
+		g.add(u, own, err)
+		u = s.waiting(g)
+	}
+	s.commit(g)
+}
+
+// waiting is the next update if one waits and the group has room.
+func (s *Store) waiting(g *group) *update {
+	if g.writes.size >= groupLimit {
+		return nil
+	}
+	select {
+	case u := <-s.updates:
+		return u
+	default:
+		return nil
+	}
+}
+
+// group is the updates that become one transaction.
+type group struct {
+	s       *Store
+	free    int64 // bytes on the disk when the group began
+	freeErr error
+	snap    *badger.Txn
+	writes  *layer
+	updates []outcome
+}
+
+type outcome struct {
+	u   *update
+	err error
+}
+
+func (s *Store) newGroup() *group {
+	free, err := freeSpace(s.dir)
+	return &group{
+		s:       s,
+		free:    free,
+		freeErr: err,
+		snap:    s.db.NewTransactionAt(s.readers.durable(), false),
+		writes:  newLayer(),
+	}
+}
+
+// run gives an update its turn and returns its writes, sealed; none if its
+// function failed. The error is for the caller.
+func (g *group) run(u *update) (*layer, error) {
+	own := newLayer()
+	u.turn <- &tx{
+		reader: reader{seal: g.s.seal, snap: g.snap, layers: []*layer{own, g.writes}},
+		own:    own,
+	}
+	if keep := <-u.ran; !keep {
+		return newLayer(), nil
+	}
+	own.sealAll(g.s.seal)
+	if err := g.admit(own); err != nil {
+		return newLayer(), err
+	}
+	return own, nil
+}
+
+// admit tells whether an update may be written at all.
+func (g *group) admit(own *layer) error {
+	if len(own.keys) == 0 {
+		return nil
+	}
+	if err := g.s.usable(); err != nil {
+		return err
+	}
+	if g.freeErr != nil {
+		return g.freeErr
+	}
+	if size, limit := own.size, g.s.db.MaxBatchSize(); size+maxKey >= limit {
+		return record.Errorf(record.Invalid, "an update of %d bytes, the journal takes %d at once", size, limit-maxKey)
+	}
+	if n, limit := len(own.keys), int(g.s.db.MaxBatchCount())-entrySlots; n > limit {
+		return record.Errorf(record.Invalid, "an update of %d keys, the journal takes %d at once", n, limit)
+	}
+	keep := int64(floor)
+	if own.sets {
+		keep = max(keep, g.s.reserve/2)
+	}
+	if g.free-g.writes.size-own.size < keep {
+		return errFull()
+	}
+	return nil
+}
+
+// fits tells whether the writes can join the group.
+func (g *group) fits(own *layer) bool {
+	if len(g.writes.keys) == 0 {
+		return true
+	}
+	return g.writes.size+own.size <= groupLimit &&
+		len(g.writes.keys)+len(own.keys) <= int(g.s.db.MaxBatchCount())-entrySlots
+}
+
+func (g *group) add(u *update, own *layer, err error) {
+	g.writes.take(own)
+	g.updates = append(g.updates, outcome{u, err})
+}
+
+// commit makes a group durable and tells its callers.
+func (s *Store) commit(g *group) {
+	g.snap.Discard()
+	err := s.flush(g.writes)
+	if err == nil {
+		s.watchers.tell(g.writes)
+	}
+	for _, o := range g.updates {
+		if o.err == nil {
+			o.err = err
+		}
+		o.u.done <- o.err
+	}
+}
+
+// flush writes a layer to the disk.
+func (s *Store) flush(l *layer) error {
+	if len(l.keys) == 0 {
+		return nil
+	}
+	now := s.readers.durable() + 1
+	if err := s.transact(l, now); err != nil {
+		return s.fail(err)
+	}
+	// At this point the writes are durable; a crash before has left either
+	// all or none of them. Now views may see them.
+	s.db.SetDiscardTs(s.readers.advance(now))
+	return nil
+}
+
+func (s *Store) transact(l *layer, at uint64) error {
+	txn := s.db.NewTransactionAt(at-1, true)
+	defer txn.Discard()
+	for _, key := range l.keys {
+		w := l.writes[key]
+		e := badger.NewEntry([]byte(key), w.sealed)
+		var err error
+		if w.deleted {
+			s.deleted.Store(true)
+			err = txn.Delete(e.Key)
+		} else {
+			err = txn.SetEntry(e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := txn.CommitAt(at, nil); err != nil {
+		return err
+	}
+	return s.wal.follow()
+}
+
+// fail ends the journal. After a write or a sync that failed, Badger may hold
+// part of a transaction in memory and ends the process at the next one; and
+// what a later sync says about these pages can't be relied on. Views still
+// show what was durable; opening the store anew recovers.
+func (s *Store) fail(cause error) error {
+	kind := record.Internal
+	if mentions(cause, syscall.ENOSPC) || mentions(cause, syscall.EDQUOT) {
+		kind = record.Full
+	}
+	err := record.WithHint(record.Errorf(kind, "couldn't write to the journal, which has stopped: %w", cause),
+		"see to the disk, then start dxd again; nothing that was confirmed is lost")
+	s.failed.CompareAndSwap(nil, &err)
+	return err
+}
