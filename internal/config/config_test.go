@@ -34,6 +34,15 @@ func write(t *testing.T, content string) string {
 	return dir
 }
 
+func account(t *testing.T, s string) record.Account {
+	t.Helper()
+	a, err := record.ParseAccount(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 const full = `
 listen = ["/ip4/127.0.0.1/tcp/1", "/ip4/127.0.0.1/udp/1/quic-v1"]
 announce = ["/dns4/example.com/tcp/1"]
@@ -43,7 +52,7 @@ log = { level = "debug", format = "json" }
 [anchor]
 rpc = ["https://chain.example/v3/key", "http://127.0.0.1:8545"]
 chain_id = 1337
-contract = "0x00000000000000000000000000000000000000Aa"
+contract = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 interval = "1m30s"
 max_leaves = 16
 finality = 2
@@ -63,7 +72,7 @@ func TestFileSetsEveryKey(t *testing.T) {
 		Log:       Log{slog.LevelDebug, "json"},
 		Anchor: Anchor{
 			RPC:     []Endpoint{{"https://chain.example/v3/key"}, {"http://127.0.0.1:8545"}},
-			ChainID: 1337, Contract: record.Account{19: 0xaa}, Interval: 90 * time.Second,
+			ChainID: 1337, Contract: account(t, "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed"), Interval: 90 * time.Second,
 			MaxLeaves: 16, Finality: Finality{2}, MaxFee: 1500_000_000,
 		},
 	}
@@ -148,7 +157,7 @@ func TestBadValueIsRefusedAndNamesItsKey(t *testing.T) {
 		{"transport.prefer", `"TCP"`}, {"log.level", `"trace"`}, {"log.level", `"INFO"`}, {"log.format", `"xml"`},
 		{"anchor.rpc", `["ftp://host/SECRET"]`}, {"anchor.rpc", `["http://SECRET host:bad"]`}, {"anchor.rpc", `["SECRET"]`}, {"anchor.rpc", `["https:///SECRET"]`},
 		{"anchor.chain_id", `0`}, {"anchor.chain_id", `-1`}, {"anchor.chain_id", `1.5`}, {"anchor.chain_id", `9007199254740992`},
-		{"anchor.contract", `"0x12"`}, {"anchor.contract", `12`},
+		{"anchor.contract", `"0x12"`}, {"anchor.contract", `"0x5AAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"`}, {"anchor.contract", `12`},
 		{"anchor.interval", `10`}, {"anchor.interval", `"0s"`}, {"anchor.interval", `"-1s"`}, {"anchor.interval", `"48h"`},
 		{"anchor.max_leaves", `0`}, {"anchor.max_leaves", `10000000`},
 		{"anchor.finality", `0`}, {"anchor.finality", `"latest"`}, {"anchor.finality", `-1`}, {"anchor.finality", `1.5`},

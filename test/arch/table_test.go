@@ -29,7 +29,7 @@ var rooms = []room{
 	{"api/ffdx", "api/apitype exchange partner event hashanchor/queue record", "github.com/coder/websocket"},
 	{"api/apitype", "record", ""},
 	{"client", "api/apitype record", "github.com/coder/websocket github.com/cenkalti/backoff/v5"},
-	{"exchange", "partner event hashanchor hashanchor/queue crypto blobstore record", "github.com/google/uuid github.com/cenkalti/backoff/v5 golang.org/x/sync"},
+	{"exchange", "partner event hashanchor hashanchor/queue crypto blobstore record", "github.com/go-json-experiment/json github.com/google/uuid github.com/cenkalti/backoff/v5 golang.org/x/sync"},
 	{"partner", "blobstore crypto record", ""},
 	{"event", "blobstore record", ""},
 	{"hashanchor/queue", "hashanchor blobstore record", "github.com/cenkalti/backoff/v5"},
