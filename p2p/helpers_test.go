@@ -17,7 +17,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if err := RouteLogs(slog.New(slog.DiscardHandler)); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // door is a gate for tests: everyone is admitted and every address allowed but
 // those that were shut.
@@ -59,7 +64,7 @@ func (d *door) forbid(addr string) {
 	d.addrs[addr] = true
 }
 
-// forAll shuts everyone out.
+// nobody shuts everyone out.
 type nobody struct{}
 
 func (nobody) Admit(record.NodeID) bool           { return false }
