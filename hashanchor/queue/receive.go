@@ -135,10 +135,10 @@ func (q *Queue) judge(ctx context.Context, head hashanchor.Head, a hashanchor.An
 	switch {
 	case found.Standing == hashanchor.Final && same:
 		return holds, nil
+	case found.Standing == hashanchor.Missing && found.Head < a.Block:
+		return ahead, nil
 	case found.Standing == hashanchor.Final, head.Final.Block >= a.Block:
 		return wrong, nil // what is final does not change any more
-	case a.Block > found.Head:
-		return ahead, nil
 	}
 	return wait, nil
 }

@@ -12,11 +12,12 @@ import (
 // Run anchors until ctx ends. It is called once. An error means that the
 // journal holds what this version does not understand.
 func (q *Queue) Run(ctx context.Context) error {
-	if err := q.adopt(ctx); err != nil || q.Chain == nil {
-		if err == nil {
-			<-ctx.Done()
-		}
+	if err := q.adopt(ctx); err != nil {
 		return unlessEnded(ctx, err)
+	}
+	if q.Chain == nil {
+		<-ctx.Done()
+		return nil
 	}
 	leaves := q.Journal.Watch(ctx, prefixLeaf)
 	pushed := q.Journal.Watch(ctx, prefixPushed)
@@ -57,16 +58,27 @@ func unlessEnded(ctx context.Context, err error) error {
 }
 
 // adopt journals whether a chain is configured, which turns what is unanchored
-// into what is pending.
+// into what is pending. A disk that is full now need not be later.
 func (q *Queue) adopt(ctx context.Context) error {
-	return q.Journal.Update(ctx, func(tx blobstore.Tx) error {
-		t, err := getTally(tx)
-		if err != nil || t.Chain == (q.Chain != nil) {
+	for {
+		err := q.Journal.Update(ctx, func(tx blobstore.Tx) error {
+			t, err := getTally(tx)
+			if err != nil || t.Chain == (q.Chain != nil) {
+				return err
+			}
+			t.Chain = q.Chain != nil
+			return set(tx, keyTally, t)
+		})
+		if err == nil || record.KindOf(err) == record.Damaged {
 			return err
 		}
-		t.Chain = q.Chain != nil
-		return set(tx, keyTally, t)
-	})
+		q.setFault(err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(q.retry.NextBackOff()):
+		}
+	}
 }
 
 // clock says when there is something to do.

@@ -169,15 +169,17 @@ func (q *Queue) replace(ctx context.Context, b *batch, t hashanchor.Transaction)
 
 // send hands the batch's last transaction to the chain.
 func (q *Queue) send(ctx context.Context, b batch) error {
-	q.sent[b.First] = time.Now()
 	err := q.Chain.Send(ctx, *b.last())
-	switch record.KindOf(err) {
-	case record.Conflict:
+	switch kind := record.KindOf(err); {
+	case err == nil:
+	case kind == record.Conflict:
 		// Head and Lookup of the next round say what became of its nonce.
 		q.Log.Info("the nonce of a batch's transaction is taken", "batch", b.First, "nonce", b.last().Nonce)
-		return nil
-	case record.Refused:
+	case kind == record.Refused:
 		return q.reprice(ctx, &b)
+	default:
+		return err
 	}
-	return err
+	q.sent[b.First] = time.Now()
+	return nil
 }

@@ -1,0 +1,131 @@
+package queue_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"dxd/blobstore"
+	"dxd/hashanchor"
+	"dxd/hashanchor/queue"
+	"dxd/record"
+)
+
+// partnerProof anchors record i on the chain as a partner would.
+func (w *world) partnerProof(i int, account record.Account) hashanchor.Proof {
+	id, leaf := rec(i)
+	b := hashanchor.NewBatch([]record.Hash{leaf, {1}})
+	w.chain.set(func() {
+		last := &w.chain.blocks[len(w.chain.blocks)-1]
+		last.roots = append(last.roots, b.Root())
+	})
+	a := w.chain.where
+	a.Account, a.Root = account, b.Root()
+	a.Block, a.Time = int64(len(w.chain.blocks)), w.chain.head().time
+	return hashanchor.Proof{Record: id, Index: 0, Path: b.Path(0), Anchor: a}
+}
+
+func (w *world) receive(p hashanchor.Proof) error {
+	data, err := p.Bytes()
+	must(w.t, err)
+	return w.store.Update(context.Background(), func(tx blobstore.Tx) error {
+		return queue.Receive(tx, data, func(id record.RecordID) (record.Hash, error) {
+			for i := range 10 {
+				if known, leaf := rec(i); known == id {
+					return leaf, nil
+				}
+			}
+			return record.Hash{}, record.Errorf(record.NotFound, "not ours")
+		})
+	})
+}
+
+func (w *world) pushed(i int) (there bool) {
+	must(w.t, w.store.View(context.Background(), func(tx blobstore.ReadTx) error {
+		_, err := queue.PushedProofOf(tx, first(rec(i)))
+		there = err == nil
+		return nil
+	}))
+	return there
+}
+
+func TestAPushedProofCountsOnceTheChainConfirmsIt(t *testing.T) {
+	in(t, func(w *world) {
+		p := w.partnerProof(1, w.chain.where.Account)
+		must(t, w.receive(p))
+		if s := w.state(1); s != queue.Unanchored || !w.pushed(1) {
+			t.Errorf("without a chain the record is %s", s)
+		}
+		w.start(nil)
+		defer w.stop()
+		defer w.chain.run()()
+		w.await(1, queue.Final)
+		if w.pushed(1) {
+			t.Error("the pushed proof is kept beside the confirmed one")
+		}
+		must(t, w.receive(p)) // once more is harmless
+		if w.pushed(1) {
+			t.Error("a proof is doubted again")
+		}
+		if s, err := w.queue.Status(t.Context()); err != nil || s.Final != 0 {
+			t.Errorf("a partner's record is counted: %+v, %v", s, err)
+		}
+	})
+}
+
+func TestAPushedProofThatDoesNotLeadToItsRootIsRefused(t *testing.T) {
+	in(t, func(w *world) {
+		for name, change := range map[string]func(*hashanchor.Proof){
+			"another path":   func(p *hashanchor.Proof) { p.Path[0][0]++ },
+			"another record": func(p *hashanchor.Proof) { p.Record = first(rec(2)) },
+			"not our record": func(p *hashanchor.Proof) { p.Record = record.RecordID{9} },
+		} {
+			p := w.partnerProof(1, w.chain.where.Account)
+			change(&p)
+			if w.receive(p) == nil {
+				t.Errorf("%s is taken", name)
+			}
+		}
+	})
+}
+
+func TestAPushedProofThatTheChainDeniesIsDropped(t *testing.T) {
+	for name, change := range map[string]func(*hashanchor.Proof){
+		"another account":                  func(p *hashanchor.Proof) { p.Anchor.Account[0]++ },
+		"an earlier block":                 func(p *hashanchor.Proof) { p.Anchor.Block-- },
+		"an earlier time":                  func(p *hashanchor.Proof) { p.Anchor.Time-- },
+		"a block that is still to come":    func(p *hashanchor.Proof) { p.Anchor.Account[0]++; p.Anchor.Block = 20 },
+		"a block that will never be there": func(p *hashanchor.Proof) { p.Anchor.Account[0]++; p.Anchor.Block = 1 << 50 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(w *world) {
+				w.chain.mine()
+				p := w.partnerProof(1, w.chain.where.Account)
+				change(&p)
+				must(t, w.receive(p))
+				w.start(nil)
+				defer w.stop()
+				defer w.chain.runAt(time.Minute)()
+				<-time.After(2 * time.Hour)
+				if w.pushed(1) || w.state(1) != queue.Pending {
+					t.Errorf("pushed %v, %s", w.pushed(1), w.state(1))
+				}
+			})
+		})
+	}
+}
+
+func TestAProofOnAnotherChainStaysUnchecked(t *testing.T) {
+	in(t, func(w *world) {
+		p := w.partnerProof(1, w.chain.where.Account)
+		p.Anchor.ChainID = 5
+		must(t, w.receive(p))
+		w.start(nil)
+		defer w.stop()
+		defer w.chain.runAt(time.Minute)()
+		<-time.After(3 * time.Hour)
+		if !w.pushed(1) || w.state(1) == queue.Final {
+			t.Errorf("pushed %v, %s", w.pushed(1), w.state(1))
+		}
+	})
+}
