@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -208,6 +209,50 @@ func TestNothingIsReadBeforeTheFirstRead(t *testing.T) {
 	key, _ := sealed(t, nil)
 	if _, err := crypto.OpenBody(key, iotest.ErrReader(errors.New("read too early"))); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestMemoryDoesNotGrowWithTheBody(t *testing.T) {
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	pr, pw := io.Pipe()
+	w := make(chan *crypto.BodyWriter, 1)
+	done := make(chan error, 1)
+	go func() {
+		b, err := crypto.SealBody(pw)
+		w <- b
+		for block := document(chunk); err == nil; {
+			_, err = b.Write(block)
+		}
+		done <- err
+	}()
+	first := make([]byte, 16)
+	if _, err := io.ReadFull(pr, first); err != nil {
+		t.Fatal(err)
+	}
+	r, err := crypto.OpenBody((<-w).Key(), io.MultiReader(bytes.NewReader(first), pr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	skip := func(n int64) {
+		if _, err := io.CopyN(io.Discard, r, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	skip(1 << 20)
+	before := heap()
+	skip(64 << 20)
+	if grown := heap() - before; grown > 1<<20 {
+		t.Errorf("after 64 MiB the heap has grown by %d bytes", grown)
+	}
+	stop := errors.New("enough")
+	pr.CloseWithError(stop)
+	if err := <-done; !errors.Is(err, stop) {
+		t.Errorf("the writer ends with %v", err)
 	}
 }
 
