@@ -1,0 +1,230 @@
+package evm
+
+import (
+	"context"
+	"errors"
+	"math/big"
+
+	"github.com/ethereum/go-ethereum/common/hexutil"
+
+	"dxd/hashanchor"
+	"dxd/record"
+)
+
+// defaultDepth is when a block is final on a chain without a finalized tag.
+const defaultDepth = 64
+
+// quantity is a JSON-RPC integer that a record can hold.
+type quantity int64
+
+func (q *quantity) UnmarshalText(text []byte) error {
+	n, err := hexutil.DecodeUint64(string(text))
+	if err != nil || n >= 1<<53 {
+		return errors.New("the answer holds an impossible number")
+	}
+	*q = quantity(n)
+	return nil
+}
+
+// block is what is read of a block. Its hash is taken as the node says it:
+// networks with other consensus (QBFT) do not hash headers as Ethereum does.
+type block struct {
+	Number     *quantity    `json:"number"` // nil when pending, which is never asked for
+	Hash       record.Hash  `json:"hash"`
+	Time       quantity     `json:"timestamp"`
+	BaseFee    *hexutil.Big `json:"baseFeePerGas"` // nil before EIP-1559
+	Difficulty *hexutil.Big `json:"difficulty"`
+}
+
+func (b block) beacon(chainID int64) record.Beacon {
+	return record.Beacon{ChainID: chainID, Block: int64(*b.Number), Hash: b.Hash, Time: int64(b.Time)}
+}
+
+// staked tells that validators with stakes made the block, so that the chain
+// has a finalized tag (EIP-3675: the difficulty is zero).
+func (b block) staked() bool { return b.Difficulty != nil && (*big.Int)(b.Difficulty).Sign() == 0 }
+
+// block asks for a block by its number or tag; NotFound if there is none.
+func (e *endpoint) block(ctx context.Context, tag string) (block, error) {
+	var b *block
+	if err := e.call(ctx, &b, "eth_getBlockByNumber", tag, false); err != nil {
+		return block{}, err
+	}
+	if b == nil {
+		return block{}, record.Errorf(record.NotFound, "%s knows no block %s", e.name, tag)
+	}
+	if b.Number == nil || b.Hash.IsZero() {
+		return block{}, record.Errorf(record.Unavailable, "%s answers with a block without number or hash", e.name)
+	}
+	return *b, nil
+}
+
+func (e *endpoint) blockAt(ctx context.Context, number int64) (block, error) {
+	b, err := e.block(ctx, hexutil.EncodeUint64(uint64(number)))
+	if err == nil && int64(*b.Number) != number {
+		return block{}, record.Errorf(record.Unavailable, "%s answers with block %d for block %d", e.name, *b.Number, number)
+	}
+	return b, err
+}
+
+func (e *endpoint) latest(ctx context.Context) (block, error) {
+	b, err := e.block(ctx, "latest")
+	if record.KindOf(err) == record.NotFound {
+		return block{}, record.Errorf(record.Unavailable, "%s has no blocks yet", e.name)
+	}
+	return b, err
+}
+
+// final asks for the last final block, and reports the zero block if there is
+// none yet.
+func (c *Chain) final(ctx context.Context, e *endpoint) (block, error) {
+	depth := c.cfg.Finality
+	if depth == 0 {
+		b, err := e.block(ctx, "finalized")
+		if err == nil || !saidNo(err) {
+			return b, err
+		}
+		depth = defaultDepth
+	}
+	head, err := e.latest(ctx)
+	if err != nil {
+		return block{}, err
+	}
+	if c.cfg.Finality == 0 && head.staked() {
+		return block{}, nil // it has the tag, but its validators have not agreed on a block yet
+	}
+	if int64(*head.Number) < depth {
+		return block{}, nil
+	}
+	b, err := e.blockAt(ctx, int64(*head.Number)-depth)
+	if record.KindOf(err) == record.NotFound {
+		return block{}, record.Errorf(record.Unavailable, "%s lost blocks below its newest", e.name)
+	}
+	return b, err
+}
+
+// saidNo tells an answer that there is no such block from no answer.
+func saidNo(err error) bool {
+	var n nodeError
+	return record.KindOf(err) == record.NotFound || errors.As(err, &n)
+}
+
+// atBlock names a block by its hash (EIP-1898), so that several questions are
+// answered from one state.
+func atBlock(b block) map[string]any { return map[string]any{"blockHash": b.Hash} }
+
+// Head reports the newest and the last final block, and the account's next
+// nonce. It fails if the contract does not stand on the chain.
+func (c *Chain) Head(ctx context.Context) (hashanchor.Head, error) {
+	return first(ctx, c, c.head)
+}
+
+func (c *Chain) head(ctx context.Context, e *endpoint) (hashanchor.Head, error) {
+	chainID, err := e.chain(ctx)
+	if err != nil {
+		return hashanchor.Head{}, err
+	}
+	final, err := c.final(ctx, e) // before the newest, so that it is below it
+	if err != nil {
+		return hashanchor.Head{}, err
+	}
+	head, err := e.latest(ctx)
+	if err != nil {
+		return hashanchor.Head{}, err
+	}
+	deployed, err := c.deployed(ctx, e, head)
+	if err != nil {
+		return hashanchor.Head{}, err
+	}
+	if !deployed {
+		return hashanchor.Head{}, record.WithHint(
+			record.Errorf(record.Unavailable, "the contract does not stand on chain %d yet, says %s", chainID, e.name),
+			"`dxd anchor deploy` puts it there")
+	}
+	var nonce quantity
+	if err := e.call(ctx, &nonce, "eth_getTransactionCount", c.account(), atBlock(head)); err != nil {
+		return hashanchor.Head{}, err
+	}
+	h := hashanchor.Head{Block: int64(*head.Number), Nonce: int64(nonce)}
+	if !final.Hash.IsZero() {
+		h.Final = final.beacon(chainID)
+	}
+	return h, nil
+}
+
+// deployed tells whether the contract stands at its address. Other code there
+// can't be, so an endpoint that shows some is not to be believed.
+func (c *Chain) deployed(ctx context.Context, e *endpoint, at block) (bool, error) {
+	return e.hasCode(ctx, c.contract.address, c.contract.runtime, at)
+}
+
+func (e *endpoint) hasCode(ctx context.Context, address record.Account, want []byte, at block) (bool, error) {
+	var code hexutil.Bytes
+	if err := e.call(ctx, &code, "eth_getCode", address, atBlock(at)); err != nil {
+		return false, err
+	}
+	if len(code) == 0 {
+		return false, nil
+	}
+	if string(code) != string(want) {
+		return false, record.Errorf(record.Invalid, "%s shows other code at %s than can stand there", e.name, address)
+	}
+	return true, nil
+}
+
+// Block reports a block by its number; NotFound above the newest.
+func (c *Chain) Block(ctx context.Context, number int64) (record.Beacon, error) {
+	ask := func(ctx context.Context, e *endpoint) (answer[record.Beacon], error) {
+		chainID, err := e.chain(ctx)
+		if err != nil {
+			return answer[record.Beacon]{}, err
+		}
+		b, err := e.blockAt(ctx, number)
+		if err != nil {
+			return answer[record.Beacon]{}, err
+		}
+		return answer[record.Beacon]{e.name, b.beacon(chainID)}, nil
+	}
+	if number < 0 {
+		return record.Beacon{}, record.Errorf(record.NotFound, "there is no block %d", number)
+	}
+	if !c.cfg.Agree {
+		a, err := first(ctx, c, ask)
+		return a.value, err
+	}
+	answers, err := all(ctx, c, ask)
+	if err != nil {
+		return record.Beacon{}, err
+	}
+	for _, a := range answers[1:] {
+		if a.value != answers[0].value {
+			return record.Beacon{}, record.Errorf(record.Conflict, "the endpoints disagree about block %d: %s at %s, %s at %s",
+				number, answers[0].value.Hash, answers[0].from, a.value.Hash, a.from)
+		}
+	}
+	return answers[0].value, nil
+}
+
+// answer is what an endpoint said.
+type answer[T any] struct {
+	from  string
+	value T
+}
+
+// Balance is what the account holds, in wei.
+func (c *Chain) Balance(ctx context.Context) (*big.Int, error) {
+	return first(ctx, c, func(ctx context.Context, e *endpoint) (*big.Int, error) {
+		return e.balance(ctx, c.account())
+	})
+}
+
+func (e *endpoint) balance(ctx context.Context, account record.Account) (*big.Int, error) {
+	var wei *hexutil.Big
+	if err := e.call(ctx, &wei, "eth_getBalance", account, "latest"); err != nil {
+		return nil, err
+	}
+	if wei == nil {
+		return nil, record.Errorf(record.Unavailable, "%s answers with no balance", e.name)
+	}
+	return (*big.Int)(wei), nil
+}

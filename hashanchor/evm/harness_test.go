@@ -1,0 +1,241 @@
+package evm_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ethereum/go-ethereum/crypto"
+
+	"dxd/hashanchor"
+	"dxd/hashanchor/evm"
+	"dxd/internal/devchain"
+	"dxd/record"
+)
+
+// signer signs with a key in memory, as the keyring does.
+type signer struct{ key *ecdsa.PrivateKey }
+
+func newSigner(t *testing.T) signer {
+	t.Helper()
+	key, err := crypto.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer{key}
+}
+
+func (s signer) Account() record.Account {
+	return record.Account(crypto.PubkeyToAddress(s.key.PublicKey))
+}
+
+func (s signer) SignTransaction(unsigned []byte) ([65]byte, error) {
+	sig, err := crypto.Sign(crypto.Keccak256(unsigned), s.key)
+	return [65]byte(sig), err
+}
+
+// world is a dev chain, an account with coin on it, and a Chain over both.
+type world struct {
+	dev    *devchain.Chain
+	signer signer
+	*evm.Chain
+}
+
+// newWorld starts one where the contract stands, with finality 2 unless told.
+// Blocks come only by dev.Mine from then on.
+func newWorld(t *testing.T, cfg evm.Config) world {
+	t.Helper()
+	w := bareWorld(t, devchain.Config{}, cfg)
+	if _, err := w.Deploy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.dev.Pause()
+	return w
+}
+
+func bareWorld(t *testing.T, chain devchain.Config, cfg evm.Config) world {
+	t.Helper()
+	s := newSigner(t)
+	chain.Fund = []record.Account{s.Account()}
+	dev, err := devchain.Start(chain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := dev.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if cfg.Finality == 0 {
+		cfg.Finality = 2
+	}
+	cfg.URLs, cfg.Signer = append(cfg.URLs, dev.URL()), s
+	return world{dev, s, newChain(t, cfg)}
+}
+
+func newChain(t *testing.T, cfg evm.Config) *evm.Chain {
+	t.Helper()
+	c, err := evm.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// at is the same chain and account through other endpoints.
+func (w world) at(t *testing.T, cfg evm.Config) *evm.Chain {
+	t.Helper()
+	cfg.Signer = w.signer
+	if cfg.Finality == 0 {
+		cfg.Finality = 2
+	}
+	return newChain(t, cfg)
+}
+
+// anchor is where w's account would anchor the root.
+func (w world) anchor(root record.Hash) hashanchor.Anchor {
+	a := w.Where()
+	a.ChainID, a.Root = devchain.DefaultChainID, root
+	return a
+}
+
+func (w world) lookup(t *testing.T, root record.Hash) hashanchor.Found {
+	t.Helper()
+	found, err := w.Lookup(t.Context(), w.anchor(root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func (w world) head(t *testing.T) hashanchor.Head {
+	t.Helper()
+	h, err := w.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// prepare signs with the account's next nonce.
+func (w world) prepare(t *testing.T, root record.Hash) hashanchor.Transaction {
+	t.Helper()
+	tx, err := w.Prepare(t.Context(), root, w.head(t).Nonce, hashanchor.Transaction{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tx
+}
+
+func (w world) send(t *testing.T, tx hashanchor.Transaction) {
+	t.Helper()
+	if err := w.Send(t.Context(), tx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w world) mine(t *testing.T, n int) {
+	t.Helper()
+	if err := w.dev.Mine(n); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// included anchors a root and mines one block with it.
+func (w world) included(t *testing.T, root record.Hash) hashanchor.Transaction {
+	t.Helper()
+	tx := w.prepare(t, root)
+	w.send(t, tx)
+	w.mine(t, 1)
+	return tx
+}
+
+// request is one call that an endpoint gets.
+type request struct {
+	ID     json.RawMessage   `json:"id"`
+	Method string            `json:"method"`
+	Params []json.RawMessage `json:"params"`
+}
+
+// nodeError makes an endpoint answer with an error.
+type nodeError string
+
+// between is an endpoint in front of another that answers some calls itself:
+// those for which override returns something. Of a nodeError it makes an error.
+func between(t *testing.T, target string, override func(r request) any) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		var req request
+		if err != nil || json.Unmarshal(body, &req) != nil {
+			t.Errorf("not a request: %s", body)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		switch answer := override(req).(type) {
+		case nil:
+			forward(t, w, target, body)
+		case nodeError:
+			writeJSON(t, w, map[string]any{"jsonrpc": "2.0", "id": req.ID, "error": map[string]any{"code": -32000, "message": answer}})
+		default:
+			writeJSON(t, w, map[string]any{"jsonrpc": "2.0", "id": req.ID, "result": answer})
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func forward(t *testing.T, w io.Writer, target string, body []byte) {
+	resp, err := http.Post(target, "application/json", bytes.NewReader(body))
+	if err != nil {
+		t.Errorf("couldn't forward: %v", err)
+		return
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		t.Errorf("couldn't forward: %v", err)
+	}
+}
+
+func writeJSON(t *testing.T, w io.Writer, v any) {
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		t.Errorf("couldn't answer: %v", err)
+	}
+}
+
+// answering overrides the calls of one method.
+func answering(method string, answer any) func(request) any {
+	return func(r request) any {
+		if r.Method == method {
+			return answer
+		}
+		return nil
+	}
+}
+
+// wantKind checks an error, and that it gives no endpoint's secret away.
+func wantKind(t *testing.T, err error, kind record.Kind, parts ...string) {
+	t.Helper()
+	if err == nil || record.KindOf(err) != kind {
+		t.Fatalf("the error is %v (%s), not of kind %s", err, record.KindOf(err), kind)
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("the error does not name %q: %v", part, err)
+		}
+	}
+	if strings.Contains(err.Error()+record.Hint(err), secret) {
+		t.Errorf("the error holds the endpoint's key: %v", err)
+	}
+}
+
+// secret is the key in the path of endpoints' URLs.
+const secret = "s3cr3t-k3y"
+
+// brief is a timeout that a loopback answer meets and a silent server doesn't.
+const brief = 300 * time.Millisecond

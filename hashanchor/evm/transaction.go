@@ -1,0 +1,216 @@
+package evm
+
+import (
+	"context"
+	"math/big"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/rlp"
+
+	"dxd/hashanchor"
+	"dxd/record"
+)
+
+// Prepare signs a transaction that anchors root under the nonce. It sends
+// nothing, so that the caller can keep it first. If old is not zero, the new
+// one is priced at least an eighth above it, which is what nodes ask of a
+// replacement. The error is of kind Quota when the chain, or the replacement,
+// asks for more than Config.MaxFee.
+func (c *Chain) Prepare(ctx context.Context, root record.Hash, nonce int64, old hashanchor.Transaction) (hashanchor.Transaction, error) {
+	if nonce < 0 || root.IsZero() {
+		return hashanchor.Transaction{}, record.Errorf(record.Invalid, "no root to anchor, or the nonce %d", nonce)
+	}
+	return first(ctx, c, func(ctx context.Context, e *endpoint) (hashanchor.Transaction, error) {
+		price, err := c.price(ctx, e)
+		if err != nil {
+			return hashanchor.Transaction{}, err
+		}
+		if price, err = c.replace(price, old); err != nil {
+			return hashanchor.Transaction{}, err
+		}
+		do := call{to: c.contract.address, data: packAnchor(root)}
+		gas, err := c.estimate(ctx, e, do)
+		if err != nil {
+			return hashanchor.Transaction{}, err
+		}
+		return c.sign(ctx, e, do, nonce, gas, price)
+	})
+}
+
+// call is what a transaction does.
+type call struct {
+	to    record.Account
+	value *big.Int // wei; nil: none
+	data  []byte
+}
+
+// price is what a transaction pays, in wei per gas.
+type price struct {
+	fee int64 // at most, the tip included
+	tip int64
+}
+
+// price suggests twice the newest block's base fee, so that the transaction
+// survives six full blocks, and the tip that the node suggests; less if the
+// ceiling demands it.
+func (c *Chain) price(ctx context.Context, e *endpoint) (price, error) {
+	head, err := e.latest(ctx)
+	if err != nil {
+		return price{}, err
+	}
+	if head.BaseFee == nil {
+		return price{}, record.WithHint(
+			record.Errorf(record.Invalid, "the chain at %s knows no transactions of EIP-1559: its blocks have no base fee", e.name),
+			"networks from before the London rules are not supported; on Besu, set londonBlock and zeroBaseFee")
+	}
+	tip, err := e.tip(ctx)
+	if err != nil {
+		return price{}, err
+	}
+	base := (*big.Int)(head.BaseFee)
+	least := new(big.Int).Add(base, tip)
+	if least.Cmp(big.NewInt(c.cfg.MaxFee)) > 0 {
+		return price{}, c.tooDear(least)
+	}
+	fee := min(least.Int64()+base.Int64(), c.cfg.MaxFee)
+	return price{fee, tip.Int64()}, nil
+}
+
+// tip asks what validators want. Nodes that don't know the question are not
+// such whose validators want one.
+func (e *endpoint) tip(ctx context.Context) (*big.Int, error) {
+	var tip *hexutil.Big
+	err := e.call(ctx, &tip, "eth_maxPriorityFeePerGas")
+	if err != nil && !saidNo(err) {
+		return nil, err
+	}
+	if err != nil || tip == nil {
+		return new(big.Int), nil
+	}
+	return (*big.Int)(tip), nil
+}
+
+// replace raises p to what nodes ask of a replacement of old.
+func (c *Chain) replace(p price, old hashanchor.Transaction) (price, error) {
+	if old == (hashanchor.Transaction{}) {
+		return p, nil
+	}
+	p.fee = max(p.fee, old.Fee+old.Fee/8+1)
+	p.tip = max(p.tip, old.Tip+old.Tip/8+1)
+	if p.fee > c.cfg.MaxFee {
+		return price{}, c.tooDear(big.NewInt(p.fee))
+	}
+	p.tip = min(p.tip, p.fee)
+	return p, nil
+}
+
+func (c *Chain) tooDear(wei *big.Int) error {
+	return record.WithHint(
+		record.Errorf(record.Quota, "the chain asks for %s gwei per gas, above the ceiling of %s", gwei(wei), gwei(big.NewInt(c.cfg.MaxFee))),
+		"wait until the chain is cheaper, or raise anchor.max_fee")
+}
+
+func (c *Chain) sign(ctx context.Context, e *endpoint, do call, nonce, gas int64, p price) (hashanchor.Transaction, error) {
+	chainID, err := e.chain(ctx)
+	if err != nil {
+		return hashanchor.Transaction{}, err
+	}
+	to := common.Address(do.to)
+	signed, err := c.signed(&types.DynamicFeeTx{
+		ChainID:   big.NewInt(chainID),
+		Nonce:     uint64(nonce),
+		GasTipCap: big.NewInt(p.tip),
+		GasFeeCap: big.NewInt(p.fee),
+		Gas:       uint64(gas),
+		To:        &to,
+		Value:     do.value,
+		Data:      do.data,
+	})
+	if err != nil {
+		return hashanchor.Transaction{}, err
+	}
+	raw, err := signed.MarshalBinary()
+	if err != nil {
+		return hashanchor.Transaction{}, record.Errorf(record.Internal, "couldn't encode a transaction: %w", err)
+	}
+	return hashanchor.Transaction{
+		Nonce: nonce,
+		Hash:  record.Hash(signed.Hash()),
+		Fee:   p.fee,
+		Tip:   p.tip,
+		Raw:   hexutil.Encode(raw),
+	}, nil
+}
+
+// estimate is the gas that a transaction needs, which differs between chains'
+// rules, and a quarter more: it may run on another state than that of the
+// newest block.
+func (c *Chain) estimate(ctx context.Context, e *endpoint, do call) (int64, error) {
+	var gas quantity
+	args := map[string]any{"from": c.account(), "to": do.to, "data": hexutil.Bytes(do.data)}
+	if do.value != nil {
+		args["value"] = (*hexutil.Big)(do.value)
+	}
+	if err := e.call(ctx, &gas, "eth_estimateGas", args); err != nil {
+		return 0, err
+	}
+	return int64(gas) + int64(gas)/4, nil
+}
+
+// signed has the Signer sign the transaction and checks the signature, so that
+// nothing is ever sent from an account that is not meant.
+func (c *Chain) signed(tx *types.DynamicFeeTx) (*types.Transaction, error) {
+	if c.cfg.Signer == nil {
+		return nil, record.Errorf(record.Invalid, "there is no account to sign a transaction with")
+	}
+	unsigned, err := unsigned(tx)
+	if err != nil {
+		return nil, err
+	}
+	sig, err := c.cfg.Signer.SignTransaction(unsigned)
+	if err != nil {
+		return nil, err
+	}
+	signer := types.NewLondonSigner(tx.ChainID)
+	signed, err := types.NewTx(tx).WithSignature(signer, sig[:])
+	if err != nil {
+		return nil, record.Errorf(record.Internal, "couldn't use the signature of a transaction: %w", err)
+	}
+	if from, err := types.Sender(signer, signed); err != nil || record.Account(from) != c.account() {
+		return nil, record.Errorf(record.Internal, "the transaction is not signed by the account %s", c.account())
+	}
+	return signed, nil
+}
+
+// unsigned is what gets signed: 0x02 ‖ rlp([chain id, nonce, tip, fee, gas, to,
+// value, data, access list]) (EIP-1559).
+func unsigned(tx *types.DynamicFeeTx) ([]byte, error) {
+	value := tx.Value
+	if value == nil {
+		value = new(big.Int)
+	}
+	list, err := rlp.EncodeToBytes([]any{
+		tx.ChainID, tx.Nonce, tx.GasTipCap, tx.GasFeeCap, tx.Gas, tx.To, value, tx.Data, types.AccessList{},
+	})
+	if err != nil {
+		return nil, record.Errorf(record.Internal, "couldn't encode a transaction: %w", err)
+	}
+	return append([]byte{types.DynamicFeeTxType}, list...), nil
+}
+
+// gwei and ether print an amount of wei exactly, without trailing zeros.
+func gwei(wei *big.Int) string  { return decimal(wei, 9) }
+func ether(wei *big.Int) string { return decimal(wei, 18) }
+
+func decimal(n *big.Int, places int) string {
+	s := new(big.Rat).SetFrac(n, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(places)), nil)).FloatString(places)
+	for s[len(s)-1] == '0' {
+		s = s[:len(s)-1]
+	}
+	if s[len(s)-1] == '.' {
+		s = s[:len(s)-1]
+	}
+	return s
+}
