@@ -26,16 +26,18 @@ import (
 type Config struct {
 	Exchange *exchange.Exchange
 	Book     *partner.Book
-	Queue    *queue.Queue
 
 	Version   apitype.Version
 	Node      record.NodeID
 	Account   record.Account
 	Addresses func() []string               // where this node can be reached
 	Connected func(node record.NodeID) bool // whether a connection to it is up
-	Authorize func(token string) []Scope    // what a token allows; empty if it is not valid. Compares in constant time
+	Anchoring func(ctx context.Context) (queue.Status, error)
 	Deploy    func(ctx context.Context, rpc string) (apitype.Deployed, error)
 	Doctor    func(ctx context.Context, partner string) ([]apitype.Check, error)
+	// Authorize tells what a token allows: nothing if it is not valid. It
+	// compares in constant time, or by a hash.
+	Authorize func(token string) []Scope
 	Log       *slog.Logger
 }
 

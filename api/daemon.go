@@ -45,7 +45,7 @@ func list[T any](items []T) []T {
 }
 
 func (a *API) anchorStatus(ctx context.Context, _ *none) (apitype.AnchorStatus, error) {
-	s, err := a.Queue.Status(ctx)
+	s, err := a.Anchoring(ctx)
 	if err != nil {
 		return apitype.AnchorStatus{}, err
 	}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 
 	"dxd/api/apitype"
@@ -29,11 +30,12 @@ func (c *Client) DeployAnchor(ctx context.Context, rpc string) (apitype.Deployed
 }
 
 // Doctor checks the daemon and its surroundings; with a partner's alias, how
-// that partner can be reached, too.
+// that partner can be reached, too. It takes as long as the partner and the
+// chain take to answer, with no bound but ctx.
 func (c *Client) Doctor(ctx context.Context, partner string) (apitype.Doctor, error) {
 	query := url.Values{}
 	if partner != "" {
 		query.Set("partner", partner)
 	}
-	return get[apitype.Doctor](ctx, c, query, "doctor")
+	return decode[apitype.Doctor](c.do(ctx, call{method: http.MethodGet, path: []string{"doctor"}, query: query}))
 }
