@@ -2,9 +2,10 @@ package p2p
 
 import (
 	"context"
+	"encoding/binary"
 	"net"
 	"net/netip"
-	"strconv"
+	"time"
 
 	"dxd/record"
 
@@ -20,7 +21,16 @@ func CheckAddr(addr string) error {
 	return err
 }
 
-func checkAddr(addr string) (ma.Multiaddr, error) { return parseAddr(addr, true) }
+func checkAddr(addr string) (ma.Multiaddr, error) {
+	a, err := parseAddr(addr, true)
+	if err != nil {
+		return nil, err
+	}
+	if !isName(a) && addrIP(a).IsUnspecified() || port(a) == 0 {
+		return nil, record.WithHint(record.Errorf(record.Invalid, "nobody can be reached at %s", addr), addrHint)
+	}
+	return a, nil
+}
 
 // checkListen parses an address to listen on, which has no name.
 func checkListen(addr string) (ma.Multiaddr, error) { return parseAddr(addr, false) }
@@ -133,8 +143,13 @@ func IsPrivate(addr string) bool {
 	return hidden || !manet.IsPublicAddr(plain)
 }
 
+// resolveTimeout bounds the look-up of one name.
+const resolveTimeout = 5 * time.Second
+
 // resolve gives the addresses behind a name, as many as maxResolved.
 func resolve(ctx context.Context, a ma.Multiaddr) ([]ma.Multiaddr, error) {
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
 	family := map[int]string{ma.P_DNS: "ip", ma.P_DNS4: "ip4", ma.P_DNS6: "ip6"}[a[0].Code()]
 	ips, err := net.DefaultResolver.LookupNetIP(ctx, family, a[0].Value())
 	if err != nil {
@@ -155,19 +170,15 @@ func resolve(ctx context.Context, a ma.Multiaddr) ([]ma.Multiaddr, error) {
 func netAddr(a ma.Multiaddr) net.Addr {
 	ip := addrIP(a)
 	if isQUIC(a) {
-		return net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, port(a, ma.P_UDP)))
+		return net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, port(a)))
 	}
-	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, port(a, ma.P_TCP)))
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, port(a)))
 }
 
-func port(a ma.Multiaddr, code int) uint16 {
-	s, err := a.ValueForProtocol(code)
-	if err != nil {
+// port is that of TCP or UDP, 0 if there is none.
+func port(a ma.Multiaddr) uint16 {
+	if len(a) < 2 || len(a[1].RawValue()) != 2 {
 		return 0
 	}
-	n, err := strconv.ParseUint(s, 10, 16)
-	if err != nil {
-		return 0
-	}
-	return uint16(n)
+	return binary.BigEndian.Uint16(a[1].RawValue())
 }

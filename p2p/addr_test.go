@@ -31,6 +31,10 @@ func TestCheckAddr(t *testing.T) {
 		{"IPv6 not in canonical form", "/ip6/2001:0db8:0::7/tcp/4001", false},
 		{"a port with a leading zero", "/ip4/192.0.2.7/tcp/04001", false},
 		{"a port too high", "/ip4/192.0.2.7/tcp/65536", false},
+		{"port 0", "/ip4/192.0.2.7/tcp/0", false},
+		{"port 0 by name", "/dns4/node.example.org/udp/0/quic-v1", false},
+		{"every interface", "/ip4/0.0.0.0/tcp/4001", false},
+		{"every interface over IPv6", "/ip6/::/udp/4001/quic-v1", false},
 		{"a unix socket", "/unix/run/x.sock", false},
 	}
 	for _, tt := range tests {

@@ -81,6 +81,15 @@ func (g *gater) remember(p peer.ID, addr, name string) {
 	g.resolved[p][addr] = name
 }
 
+// forget drops what was remembered of the node's addresses, until they are
+// dialled again.
+func (g *gater) forget(p peer.ID) {
+	g.mu.Lock()
+	delete(g.resolved, p)
+	g.mu.Unlock()
+	g.trusted.forget(p)
+}
+
 func (g *gater) nameOf(p peer.ID, addr string) (name string, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -38,7 +38,7 @@ func (h *Host) begin() bool {
 // accept serves one inbound stream.
 func (h *Host) accept(s network.Stream) {
 	node, ok := nodeOf(s.Conn().RemotePeer())
-	if !ok || !h.gate.gate.Admit(node) {
+	if !ok || !h.gate.admits(s.Conn().RemotePeer()) {
 		// Not even the names of protocols for one that was suspended while
 		// it was connected.
 		h.log.Debug("stream refused", "node", node)

@@ -173,6 +173,7 @@ func (h *Host) Drop(node record.NodeID) {
 	if err := h.net.swarm.ClosePeer(p); err != nil {
 		h.log.Debug("closing a connection", "node", node, "error", err)
 	}
+	h.gate.forget(p)
 }
 
 // Close ends all connections, waits for every handler and watcher, and frees

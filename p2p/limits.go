@@ -162,6 +162,15 @@ func (t *trusted) add(p peer.ID, a ma.Multiaddr) {
 	}
 }
 
+func (t *trusted) forget(p peer.ID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(t.ips[p]) > 0 {
+		t.drop(p, 0)
+	}
+	delete(t.ips, p)
+}
+
 // drop forgets the i-th address of a node. t.mu is held.
 func (t *trusted) drop(p peer.ID, i int) {
 	// Remove fails only on an address that can't be parsed, and this one was
