@@ -1,0 +1,250 @@
+// Package anchor_test runs the way of a leaf on real parts: journal, queue,
+// contract, dev chain, evidence, and a stranger who verifies it.
+//
+// It never fakes one of them; what can fail in between is tested beside the
+// queue and the chain.
+package anchor_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"sync"
+	"testing"
+	"time"
+
+	"dxd/blobstore"
+	"dxd/blobstore/badger"
+	"dxd/crypto"
+	"dxd/hashanchor"
+	"dxd/hashanchor/evm"
+	"dxd/hashanchor/queue"
+	"dxd/internal/devchain"
+	"dxd/record"
+)
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// node is an organisation with a journal and a queue on a dev chain.
+type node struct {
+	t     *testing.T
+	dir   string
+	depth int64 // finality
+	keys  *crypto.Keyring
+	card  record.Signed[record.Card]
+	dev   *devchain.Chain
+	store *badger.Store
+	queue *queue.Queue
+	stop  func()
+}
+
+func newNode(t *testing.T) *node { return newNodeAt(t, 3) }
+
+// newNodeAt takes a block for final that has depth others on top.
+func newNodeAt(t *testing.T, depth int64) *node {
+	keys, err := crypto.Generate()
+	must(t, err)
+	n := &node{t: t, dir: t.TempDir(), depth: depth, keys: keys}
+	now := time.Now().UnixMilli()
+	n.card, err = keys.SignCard(record.Card{Header: record.Header{Created: now}, Name: "Alpha", Serial: 1, Expires: now + 3600*1000})
+	must(t, err)
+	n.chainUp(0)
+	_, err = n.chain().Deploy(t.Context())
+	must(t, err)
+	n.start()
+	t.Cleanup(func() {
+		n.stop()
+		must(t, n.dev.Close())
+	})
+	return n
+}
+
+// chainUp starts the dev chain on its data directory.
+func (n *node) chainUp(port int) {
+	dev, err := devchain.Start(devchain.Config{Dir: n.dir + "/chain", Port: port, Fund: []record.Account{n.keys.Account()}})
+	must(n.t, err)
+	n.dev = dev
+}
+
+// chain is our account on the dev chain.
+func (n *node) chain() *evm.Chain {
+	c, err := evm.New(evm.Config{URLs: []string{n.dev.URL()}, ChainID: devchain.DefaultChainID, Finality: n.depth, Signer: n.keys})
+	must(n.t, err)
+	return c
+}
+
+func (n *node) start() {
+	store, err := badger.Open(n.dir+"/state", n.keys.Sealer(), badger.Options{})
+	must(n.t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	n.store = store
+	n.queue = queue.Open(queue.Config{Journal: store, Chain: n.chain(), Interval: 400 * time.Millisecond})
+	var owned sync.WaitGroup
+	owned.Go(func() {
+		if err := n.queue.Run(ctx); err != nil {
+			n.t.Error(err)
+		}
+	})
+	n.stop = func() {
+		cancel()
+		owned.Wait()
+		must(n.t, store.Close())
+	}
+}
+
+// notarise signs a notarisation of a text and queues it.
+func (n *node) notarise(text string) (record.Envelope, []byte) {
+	opening, err := record.Opening{
+		Transfer: record.TransferID{6: 0x70, 8: 0x80}, Kind: record.Notarized, Name: "text.txt", MediaType: "text/plain",
+		Length: int64(len(text)), Digest: sha256.Sum256([]byte(text)), Salt: sha256.Sum256([]byte("salt of " + text)),
+	}.Bytes()
+	must(n.t, err)
+	signed, err := n.keys.SignNotarization(record.Notarization{
+		Header: record.Header{Card: n.card.ID(), Created: time.Now().UnixMilli()},
+		Root:   record.LeafHash(opening), Beacon: n.queue.Beacon(),
+	})
+	must(n.t, err)
+	must(n.t, n.store.Update(n.t.Context(), func(tx blobstore.Tx) error {
+		return queue.Add(tx, signed.ID(), signed.Leaf())
+	}))
+	return signed.Envelope, opening
+}
+
+// await waits until a record has one of the states.
+func (n *node) await(id record.RecordID, want ...queue.State) {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(n.t.Context(), time.Minute)
+	defer cancel()
+	changed := n.store.Watch(ctx, queue.KeyPrefix)
+	for {
+		var s queue.State
+		must(n.t, n.store.View(ctx, func(tx blobstore.ReadTx) (err error) {
+			s, err = queue.StateOf(tx, id)
+			return err
+		}))
+		for _, w := range want {
+			if s == w {
+				return
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			status, err := n.queue.Status(context.Background())
+			n.t.Fatalf("the record is %s, not %s: %+v %v", s, want, status, err)
+		}
+	}
+}
+
+// verify is what a stranger does who has the file, the text and an endpoint.
+func (n *node) verify(text string, signed record.Envelope, opening []byte) hashanchor.Report {
+	n.t.Helper()
+	var file []byte
+	must(n.t, n.store.View(n.t.Context(), func(tx blobstore.ReadTx) (err error) {
+		file, err = queue.Evidence(tx, queue.Parts{Cards: []record.Envelope{n.card.Envelope}, Records: []record.Envelope{signed}, Opening: opening})
+		return err
+	}))
+	stranger, err := evm.New(evm.Config{URLs: []string{n.dev.URL()}, Finality: n.depth})
+	must(n.t, err)
+	doc := hashanchor.Document{Digest: sha256.Sum256([]byte(text)), Length: int64(len(text))}
+	r, err := hashanchor.Verify(n.t.Context(), doc, file, hashanchor.Options{
+		Chain: stranger, ChainID: devchain.DefaultChainID, Contract: evm.ContractAddress(), Sender: n.keys.Org().Fingerprint(),
+	})
+	must(n.t, err)
+	return r
+}
+
+func TestFromLeafToVerifiedEvidence(t *testing.T) {
+	n := newNode(t)
+	signed, opening := n.notarise("hello")
+	n.await(signed.ID(), queue.Final)
+	if r := n.verify("hello", signed, opening); r.ExitCode() != 0 || r.AnchoredAt == nil {
+		t.Errorf("%+v", r.Checks)
+	}
+	if r := n.verify("jello", signed, opening); r.ExitCode() != 3 {
+		t.Errorf("another text: exit code %d", r.ExitCode())
+	}
+	if n.queue.Beacon().Hash.IsZero() {
+		t.Fatal("no final block is known")
+	}
+	later, laterOpening := n.notarise("later")
+	n.await(later.ID(), queue.Final)
+	r := n.verify("later", later, laterOpening)
+	if r.ExitCode() != 0 || r.NotBefore == nil || r.NotBefore.After(*r.AnchoredAt) {
+		t.Errorf("not before %v, anchored at %v: %+v", r.NotBefore, r.AnchoredAt, r.Checks)
+	}
+}
+
+func TestBeforeItsAnchorARecordIsUndecided(t *testing.T) {
+	n := newNode(t)
+	n.dev.Pause()
+	signed, opening := n.notarise("hello")
+	if r := n.verify("hello", signed, opening); r.ExitCode() != 4 {
+		t.Errorf("exit code %d: %+v", r.ExitCode(), r.Checks)
+	}
+}
+
+func TestARestartGoesOnWhereTheQueueWas(t *testing.T) {
+	n := newNode(t)
+	n.dev.Pause()
+	signed, opening := n.notarise("hello")
+	n.await(signed.ID(), queue.Submitted)
+	n.stop()
+	n.start()
+	n.dev.Resume()
+	n.await(signed.ID(), queue.Final)
+	if r := n.verify("hello", signed, opening); r.ExitCode() != 0 {
+		t.Errorf("%+v", r.Checks)
+	}
+}
+
+func TestAReorgThatDropsTheTransactionLosesNothing(t *testing.T) {
+	const depth = 30
+	n := newNodeAt(t, depth)
+	must(t, n.dev.Mine(5)) // so that the contract stays
+	signed, opening := n.notarise("hello")
+	n.await(signed.ID(), queue.Included)
+	n.dev.Pause()
+	back := int(n.dev.Head() - n.lookup(signed).Block + 1)
+	must(t, n.dev.Reorg(back, true))
+	n.await(signed.ID(), queue.Submitted)
+	n.dev.Resume()
+	n.await(signed.ID(), queue.Included)
+	must(t, n.dev.Mine(depth))
+	n.await(signed.ID(), queue.Final)
+	if r := n.verify("hello", signed, opening); r.ExitCode() != 0 {
+		t.Errorf("%+v", r.Checks)
+	}
+}
+
+// lookup asks the chain for a record that is alone in its batch.
+func (n *node) lookup(signed record.Envelope) hashanchor.Found {
+	a := n.chain().Where()
+	a.Root = signed.Leaf()
+	found, err := n.chain().Lookup(n.t.Context(), a)
+	must(n.t, err)
+	return found
+}
+
+func TestAChainThatWasAwayTakesEverything(t *testing.T) {
+	n := newNode(t)
+	url := n.dev.URL()
+	must(t, n.dev.Close())
+	var records []record.Envelope
+	var openings [][]byte
+	for range 20 {
+		signed, opening := n.notarise("hello")
+		records, openings = append(records, signed), append(openings, opening)
+	}
+	n.chainUp(portOf(t, url))
+	for i := range records {
+		n.await(records[i].ID(), queue.Final)
+		if r := n.verify("hello", records[i], openings[i]); r.ExitCode() != 0 {
+			t.Errorf("%+v", r.Checks)
+		}
+	}
+}
