@@ -1,14 +1,17 @@
 package evm_test
 
 import (
+	"fmt"
 	"math/big"
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
+	ethcrypto "github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/ethclient"
 
 	"dxd/hashanchor"
 	"dxd/hashanchor/evm"
+	"dxd/internal/devchain"
 	"dxd/record"
 )
 
@@ -204,5 +207,26 @@ func TestFinalityFollowsTheTagWhereTheChainHasOne(t *testing.T) {
 	found, err = tagged.Lookup(t.Context(), w.anchor(record.Hash{12}))
 	if err != nil || found.Standing != hashanchor.Final {
 		t.Errorf("at block 32: %+v, %v", found, err)
+	}
+}
+
+func TestTheEntryStandsInTheSlotOfTheSpec(t *testing.T) {
+	w := newWorld(t, evm.Config{})
+	root := record.Hash{13}
+	w.included(t, root)
+	found, account := w.lookup(t, root), w.signer.Account()
+	slot := ethcrypto.Keccak256Hash(root[:], ethcrypto.Keccak256(common.LeftPadBytes(account[:], 32), make([]byte, 32)))
+	client, err := ethclient.DialContext(t.Context(), w.dev.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	word, err := client.StorageAt(t.Context(), common.Address(evm.ContractAddress()), slot, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("%032x%016x%016x", devchain.DefaultChainID, found.Block, found.Time)
+	if got := fmt.Sprintf("%x", word); got != want {
+		t.Errorf("the slot holds %s, not %s", got, want)
 	}
 }

@@ -132,14 +132,8 @@ func (c *Chain) head(ctx context.Context, e *endpoint) (hashanchor.Head, error) 
 	if err != nil {
 		return hashanchor.Head{}, err
 	}
-	deployed, err := c.deployed(ctx, e, head)
-	if err != nil {
+	if err := c.demandContract(ctx, e, head); err != nil {
 		return hashanchor.Head{}, err
-	}
-	if !deployed {
-		return hashanchor.Head{}, record.WithHint(
-			record.Errorf(record.Unavailable, "the contract does not stand on chain %d yet, says %s", chainID, e.name),
-			"`dxd anchor deploy` puts it there")
 	}
 	var nonce quantity
 	if err := e.call(ctx, &nonce, "eth_getTransactionCount", c.account(), atBlock(head)); err != nil {
@@ -156,6 +150,17 @@ func (c *Chain) head(ctx context.Context, e *endpoint) (hashanchor.Head, error) 
 // can't be, so an endpoint that shows some is not to be believed.
 func (c *Chain) deployed(ctx context.Context, e *endpoint, at block) (bool, error) {
 	return e.hasCode(ctx, c.contract.address, c.contract.runtime, at)
+}
+
+// demandContract fails, with kind Unavailable, until the contract is deployed.
+func (c *Chain) demandContract(ctx context.Context, e *endpoint, at block) error {
+	deployed, err := c.deployed(ctx, e, at)
+	if err != nil || deployed {
+		return err
+	}
+	return record.WithHint(
+		record.Errorf(record.Unavailable, "the contract does not stand on this chain yet, says %s", e.name),
+		"`dxd anchor deploy` puts it there")
 }
 
 func (e *endpoint) hasCode(ctx context.Context, address record.Account, want []byte, at block) (bool, error) {

@@ -8,7 +8,6 @@ import (
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/crypto"
 
-	"dxd/hashanchor"
 	"dxd/record"
 )
 
@@ -150,7 +149,11 @@ func (c *Chain) fundFactory(ctx context.Context, e *endpoint) error {
 		return err
 	}
 	lacks := new(big.Int).Sub(big.NewInt(factoryCost), has)
-	p, err := c.price(ctx, e)
+	head, err := e.latest(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := c.price(ctx, e, head)
 	if err != nil {
 		return err
 	}
@@ -169,7 +172,11 @@ func cost(gas int64, p price) *big.Int {
 
 // transact sends a transaction and waits until it is in a block.
 func (c *Chain) transact(ctx context.Context, e *endpoint, do call) (record.Hash, error) {
-	p, err := c.price(ctx, e)
+	head, err := e.latest(ctx)
+	if err != nil {
+		return record.Hash{}, err
+	}
+	p, err := c.price(ctx, e, head)
 	if err != nil {
 		return record.Hash{}, err
 	}
@@ -247,5 +254,3 @@ func (e *endpoint) wait(ctx context.Context, tx record.Hash) error {
 		}
 	}
 }
-
-var _ hashanchor.Chain = (*Chain)(nil)

@@ -28,7 +28,8 @@ const retryAfter = 30 * time.Second
 type endpoint struct {
 	name     string // scheme and host: all that is ever printed of its URL
 	rpc      *rpc.Client
-	expected int64 // chain id, 0: any
+	http     *http.Client // beneath rpc
+	expected int64        // chain id, 0: any
 
 	mu      sync.Mutex // guards what follows
 	chainID int64      // as it answered, 0: not asked yet
@@ -42,11 +43,12 @@ func newEndpoint(raw string, cfg Config) (*endpoint, error) {
 		return nil, record.WithHint(record.Errorf(record.Invalid, "an endpoint's URL is not of the form http(s)://host…"),
 			"endpoints speak JSON-RPC over HTTP; WebSocket and IPC are not supported")
 	}
-	client, err := rpc.DialOptions(context.Background(), raw, rpc.WithHTTPClient(newHTTPClient(cfg.Timeout)))
+	web := newHTTPClient(cfg.Timeout)
+	client, err := rpc.DialOptions(context.Background(), raw, rpc.WithHTTPClient(web))
 	if err != nil {
 		return nil, record.Errorf(record.Invalid, "couldn't use the endpoint %s://%s", u.Scheme, u.Host)
 	}
-	return &endpoint{name: u.Scheme + "://" + u.Host, rpc: client, expected: cfg.ChainID}, nil
+	return &endpoint{name: u.Scheme + "://" + u.Host, rpc: client, http: web, expected: cfg.ChainID}, nil
 }
 
 func newHTTPClient(timeout time.Duration) *http.Client {
@@ -67,10 +69,10 @@ func newHTTPClient(timeout time.Duration) *http.Client {
 }
 
 // bounded cuts answers at maxAnswer bytes, counted after decompression.
-type bounded struct{ next http.RoundTripper }
+type bounded struct{ *http.Transport }
 
 func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := b.next.RoundTrip(req)
+	resp, err := b.Transport.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +155,10 @@ func (e *endpoint) chain(ctx context.Context) (int64, error) {
 	if err := e.call(ctx, &id, "eth_chainId"); err != nil {
 		return 0, err
 	}
-	if id < 1 || e.expected != 0 && int64(id) != e.expected {
+	if id < 1 {
+		return 0, record.Errorf(record.Unavailable, "%s does not say which chain it is on", e.name)
+	}
+	if e.expected != 0 && int64(id) != e.expected {
 		return 0, record.WithHint(record.Errorf(record.Invalid, "%s answers for chain %d, not %d", e.name, id, e.expected),
 			"compare anchor.rpc with anchor.chain_id")
 	}

@@ -106,3 +106,12 @@ func (c *Chain) account() record.Account {
 	}
 	return c.cfg.Signer.Account()
 }
+
+// Close lets go of idle connections. Calls that are under way go on.
+func (c *Chain) Close() {
+	for _, e := range c.endpoints {
+		e.http.CloseIdleConnections()
+	}
+}
+
+var _ hashanchor.Chain = (*Chain)(nil)

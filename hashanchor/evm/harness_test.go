@@ -2,7 +2,6 @@ package evm_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -11,39 +10,27 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ethereum/go-ethereum/crypto"
-
+	"dxd/crypto"
 	"dxd/hashanchor"
 	"dxd/hashanchor/evm"
 	"dxd/internal/devchain"
 	"dxd/record"
 )
 
-// signer signs with a key in memory, as the keyring does.
-type signer struct{ key *ecdsa.PrivateKey }
-
-func newSigner(t *testing.T) signer {
+// newSigner is the keyring of an organisation that owns nothing yet.
+func newSigner(t *testing.T) *crypto.Keyring {
 	t.Helper()
-	key, err := crypto.GenerateKey()
+	keys, err := crypto.Generate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return signer{key}
-}
-
-func (s signer) Account() record.Account {
-	return record.Account(crypto.PubkeyToAddress(s.key.PublicKey))
-}
-
-func (s signer) SignTransaction(unsigned []byte) ([65]byte, error) {
-	sig, err := crypto.Sign(crypto.Keccak256(unsigned), s.key)
-	return [65]byte(sig), err
+	return keys
 }
 
 // world is a dev chain, an account with coin on it, and a Chain over both.
 type world struct {
 	dev    *devchain.Chain
-	signer signer
+	signer *crypto.Keyring
 	*evm.Chain
 }
 

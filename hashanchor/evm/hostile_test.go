@@ -76,7 +76,7 @@ func flooding(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// bad lists endpoints that are of no use, with the kind of error each leads to.
+// bad lists endpoints that are of no use.
 func bad(t *testing.T) map[string]string {
 	return map[string]string{
 		"away":                closedPort(t),
@@ -101,17 +101,13 @@ func TestABadEndpointIsUnavailableAndKeepsItsKey(t *testing.T) {
 	for name, url := range bad(t) {
 		t.Run(name, func(t *testing.T) {
 			c := newChain(t, evm.Config{URLs: []string{url}, Timeout: brief, Signer: newSigner(t)})
-			kind := record.Unavailable
-			if name == "a null" {
-				kind = record.Invalid // no chain id is another chain id
-			}
 			host, _, _ := strings.Cut(strings.TrimPrefix(url, "http://"), "/")
 			_, err := c.Head(t.Context())
-			wantKind(t, err, kind, host)
+			wantKind(t, err, record.Unavailable, host)
 			a := hashanchor.Anchor{ChainID: 1, Contract: evm.ContractAddress(), Root: record.Hash{1}}
 			_, err = c.Lookup(t.Context(), a)
-			wantKind(t, err, kind, host)
-			wantKind(t, c.Send(t.Context(), hashanchor.Transaction{Raw: "0x02"}), kind, host)
+			wantKind(t, err, record.Unavailable, host)
+			wantKind(t, c.Send(t.Context(), hashanchor.Transaction{Raw: "0x02"}), record.Unavailable, host)
 			if strings.ContainsAny(err.Error(), "\x1b\u202e") {
 				t.Errorf("the error is not printable: %q", err)
 			}
@@ -248,13 +244,18 @@ func TestAnEndpointThatIsBehindWeakensTheAnswer(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		return map[string]any{"number": quantity(b.Block), "hash": b.Hash, "timestamp": quantity(b.Time), "difficulty": "0x0"}
+		return asNode(b, "0x0")
 	})
 	c := newChain(t, evm.Config{URLs: []string{w.dev.URL(), lagging}, Finality: 2, Agree: true})
 	found, err := c.Lookup(t.Context(), w.anchor(root))
 	if err != nil || found.Standing != hashanchor.Missing || found.Head != at-1 {
 		t.Errorf("found %+v, %v", found, err)
 	}
+}
+
+// asNode is a block as a node without EIP-1559 says it.
+func asNode(b record.Beacon, difficulty string) map[string]any {
+	return map[string]any{"number": quantity(b.Block), "hash": b.Hash, "timestamp": quantity(b.Time), "difficulty": difficulty}
 }
 
 func quantity(n int64) string { return "0x" + big.NewInt(n).Text(16) }
@@ -281,7 +282,7 @@ func TestAChainWithoutTheTagIsFinalAfter64Blocks(t *testing.T) {
 					if err != nil {
 						t.Error(err)
 					}
-					return map[string]any{"number": quantity(b.Block), "hash": b.Hash, "timestamp": quantity(b.Time), "difficulty": c.difficulty}
+					return asNode(b, c.difficulty)
 				}
 				return nil
 			})
@@ -311,9 +312,12 @@ func answeringTag(answer any) func(request) any {
 
 func TestAChainWithoutBaseFeeIsNotSupported(t *testing.T) {
 	w := newWorld(t, evm.Config{})
-	c := w.at(t, evm.Config{URLs: []string{between(t, w.dev.URL(), answering("eth_getBlockByNumber",
-		map[string]any{"number": "0x1", "hash": record.Hash{1}, "timestamp": "0x1", "difficulty": "0x1"}))}})
-	_, err := c.Prepare(t.Context(), record.Hash{1}, 0, hashanchor.Transaction{})
+	b, err := w.Block(t.Context(), w.dev.Head())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := w.at(t, evm.Config{URLs: []string{between(t, w.dev.URL(), answering("eth_getBlockByNumber", asNode(b, "0x1")))}})
+	_, err = c.Prepare(t.Context(), record.Hash{1}, 0, hashanchor.Transaction{})
 	wantKind(t, err, record.Invalid, "EIP-1559")
 }
 

@@ -23,7 +23,15 @@ func (c *Chain) Prepare(ctx context.Context, root record.Hash, nonce int64, old 
 		return hashanchor.Transaction{}, record.Errorf(record.Invalid, "no root to anchor, or the nonce %d", nonce)
 	}
 	return first(ctx, c, func(ctx context.Context, e *endpoint) (hashanchor.Transaction, error) {
-		price, err := c.price(ctx, e)
+		head, err := e.latest(ctx)
+		if err != nil {
+			return hashanchor.Transaction{}, err
+		}
+		// A call of an address without code succeeds and does nothing.
+		if err := c.demandContract(ctx, e, head); err != nil {
+			return hashanchor.Transaction{}, err
+		}
+		price, err := c.price(ctx, e, head)
 		if err != nil {
 			return hashanchor.Transaction{}, err
 		}
@@ -55,11 +63,7 @@ type price struct {
 // price suggests twice the newest block's base fee, so that the transaction
 // survives six full blocks, and the tip that the node suggests; less if the
 // ceiling demands it.
-func (c *Chain) price(ctx context.Context, e *endpoint) (price, error) {
-	head, err := e.latest(ctx)
-	if err != nil {
-		return price{}, err
-	}
+func (c *Chain) price(ctx context.Context, e *endpoint, head block) (price, error) {
 	if head.BaseFee == nil {
 		return price{}, record.WithHint(
 			record.Errorf(record.Invalid, "the chain at %s knows no transactions of EIP-1559: its blocks have no base fee", e.name),
