@@ -124,7 +124,7 @@ func (r *verifiedReader) fill() ([]byte, error) {
 	if r.left > 0 {
 		return block, nil
 	}
-	if n, err := r.plain.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+	if _, err := io.ReadFull(r.plain, make([]byte, 1)); err != io.EOF {
 		return nil, record.Errorf(record.Damaged, "the document does not end where it should")
 	}
 	if record.Digest(r.hash.Sum(nil)) != r.want {

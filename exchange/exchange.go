@@ -17,7 +17,6 @@ import (
 
 	"dxd/blobstore"
 	"dxd/crypto"
-	"dxd/hashanchor/queue"
 	"dxd/partner"
 	"dxd/record"
 )
@@ -44,9 +43,9 @@ type Config struct {
 	Files   blobstore.Files
 	Keys    *crypto.Keyring
 	Book    *partner.Book
-	Queue   *queue.Queue
 	Network Network
-	Addrs   func() []string // where this node can be reached
+	Addrs   func() []string      // where this node can be reached
+	Beacon  func() record.Beacon // the last final block that is known; must not block
 	Now     func() time.Time
 	Log     *slog.Logger
 

@@ -237,7 +237,7 @@ func (x *Exchange) queueDocument(tx blobstore.Tx, s Submission, to partner.Partn
 	}
 	manifest, err := x.number(tx, &t, to, record.Manifest{
 		Items: 1, Root: record.TreeRoot([]record.Hash{record.LeafHash(opening)}),
-		SealedLength: p.sealed, BodyNonce: p.nonce, Beacon: x.Queue.Beacon(),
+		SealedLength: p.sealed, BodyNonce: p.nonce, Beacon: x.Beacon(),
 	})
 	if err != nil {
 		return t, err

@@ -35,6 +35,8 @@ type Book struct {
 	byNode  map[record.NodeID]record.OrgID
 	byAlias map[string]record.OrgID
 	cards   map[record.RecordID]record.Signed[record.Card] // verified ones
+
+	presence record.Signed[record.Presence] // our own, as signed last
 }
 
 // entry is a partner with the journal's bytes that it was read from, which

@@ -60,6 +60,9 @@ func (b *Book) Learn(ctx context.Context, org record.OrgID, file record.OpenedCa
 	if file.Card.Body.Org != org {
 		return record.Errorf(record.Refused, "a partner sent another organisation's card")
 	}
+	if known, err := b.ByOrg(org); err == nil && known.State == Active && known.has(file) {
+		return nil // as on most connects
+	}
 	_, err := b.accept(ctx, file, func(_ blobstore.Tx, r *row, known bool) error {
 		if !known || r.State != Active {
 			return errNotActive()
@@ -89,8 +92,10 @@ func (b *Book) accept(ctx context.Context, file record.OpenedCardFile, more func
 		} else if record.KindOf(err) != record.NotFound {
 			return err
 		}
-		if err := checkKeys(tx, card, b.Self()); err != nil {
-			return err
+		if !known || old.Card.ID() != card.ID() {
+			if err := checkKeys(tx, card, b.Self()); err != nil {
+				return err
+			}
 		}
 		if err := r.take(file, known); err != nil {
 			return err
@@ -273,10 +278,21 @@ func (b *Book) Seen(ctx context.Context, org record.OrgID) error {
 // used beyond it while nothing newer is known.
 const presenceValidity = 30 * 24 * time.Hour
 
-// CardFile is what to hand to a partner: our card, and a fresh presence of
-// this node at these addresses.
+// presencePace is how often the same presence is signed anew.
+const presencePace = 24 * time.Hour
+
+// CardFile is what to hand to a partner: our card, and a presence of this node
+// at these addresses. It is signed anew only when something changed or a day
+// has passed, so that a partner need not write it down at each connect.
 func (b *Book) CardFile(addresses []string) (record.OpenedCardFile, error) {
 	card, now := b.Self(), b.Now()
+	b.mu.RLock()
+	last := b.presence
+	b.mu.RUnlock()
+	fresh := now.Sub(time.UnixMilli(last.Body.Created)) < presencePace
+	if fresh && last.Body.Card == card.ID() && slices.Equal(last.Body.Addresses, addresses) {
+		return record.OpenedCardFile{Card: card, Presence: []record.Signed[record.Presence]{last}}, nil
+	}
 	p, err := b.Keys.SignPresence(record.Presence{
 		Header:    record.Header{Card: card.ID(), Created: now.UnixMilli()},
 		Addresses: addresses,
@@ -285,5 +301,8 @@ func (b *Book) CardFile(addresses []string) (record.OpenedCardFile, error) {
 	if err != nil {
 		return record.OpenedCardFile{}, err
 	}
+	b.mu.Lock()
+	b.presence = p
+	b.mu.Unlock()
 	return record.OpenedCardFile{Card: card, Presence: []record.Signed[record.Presence]{p}}, nil
 }

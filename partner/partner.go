@@ -62,6 +62,22 @@ func (p Partner) AllAddresses() []string {
 	return all
 }
 
+// has tells whether nothing in the file is new.
+func (p Partner) has(file record.OpenedCardFile) bool {
+	if p.Card.ID() != file.Card.ID() {
+		return false
+	}
+	for _, theirs := range file.Presence {
+		older := func(known record.Signed[record.Presence]) bool {
+			return known.Body.Node == theirs.Body.Node && known.Body.Created >= theirs.Body.Created
+		}
+		if !slices.ContainsFunc(p.Presence, older) {
+			return false
+		}
+	}
+	return true
+}
+
 // CheckAlias tells whether s can be an alias: [A-Za-z0-9][A-Za-z0-9._-]{0,62}.
 func CheckAlias(s string) error {
 	alnum := func(c byte) bool {

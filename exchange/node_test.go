@@ -1,0 +1,228 @@
+package exchange_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dxd/blobstore"
+	"dxd/blobstore/badger"
+	"dxd/crypto"
+	"dxd/exchange"
+	"dxd/p2p"
+	"dxd/partner"
+	"dxd/record"
+)
+
+// node is an organisation with a real store and a real host on loopback. It
+// can be stopped and started again on the same directory.
+type node struct {
+	*exchange.Exchange
+	t     *testing.T
+	name  string
+	dir   string
+	keys  *crypto.Keyring
+	store *badger.Store
+	book  *partner.Book
+	host  *p2p.Host
+	stop  func()
+
+	listen []string
+	seam   func(exchange.Point)
+	wrap   func(exchange.Stream) exchange.Stream // around streams that it opens
+	now    func() time.Time
+}
+
+func newNode(t *testing.T, name string) *node {
+	t.Helper()
+	keys, err := crypto.Generate()
+	check(t, err)
+	n := &node{t: t, name: name, dir: t.TempDir(), keys: keys, now: time.Now, listen: []string{"/ip4/127.0.0.1/tcp/0"}}
+	n.open()
+	check(t, n.store.Update(t.Context(), func(tx blobstore.Tx) error {
+		if _, err := partner.Init(tx, keys, name, time.Now()); err != nil {
+			return err
+		}
+		return exchange.Init(tx, record.Epoch{1})
+	}))
+	n.begin()
+	t.Cleanup(func() { n.halt() })
+	return n
+}
+
+func (n *node) open() {
+	n.t.Helper()
+	var err error
+	n.store, err = badger.Open(filepath.Join(n.dir), n.keys.Sealer(), badger.Options{})
+	check(n.t, err)
+}
+
+// start opens the node again after halt.
+func (n *node) start() {
+	n.t.Helper()
+	n.open()
+	n.begin()
+}
+
+func (n *node) begin() {
+	t := n.t
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", n.name)
+	ctx, cancel := context.WithCancel(context.Background())
+	var err error
+	n.book, err = partner.Open(ctx, partner.Config{
+		Journal: n.store, Keys: n.keys, Now: func() time.Time { return n.now() }, IsPrivate: p2p.IsPrivate,
+		OnState: func(p partner.Partner) {
+			if p.State != partner.Active {
+				n.host.Drop(p.Card.Body.Nodes[0])
+			}
+			n.PartnerChanged(p.Org)
+		},
+	})
+	check(t, err)
+	n.host, err = p2p.New(p2p.Config{Identity: n.keys.NodeSigner(), Listen: n.listen, Gate: n.book, Log: log})
+	check(t, err)
+	n.listen = n.host.Addrs() // the same port after a restart
+	n.Exchange = exchange.Open(exchange.Config{
+		Journal: n.store, Files: n.store, Keys: n.keys, Book: n.book, Network: opener{n}, Addrs: n.host.Addrs,
+		Beacon: func() record.Beacon { return record.Beacon{} }, Now: func() time.Time { return n.now() }, Log: log,
+		Seam: func(p exchange.Point) {
+			if n.seam != nil {
+				n.seam(p)
+			}
+		},
+		Retry: exchange.Retry{First: 20 * time.Millisecond, Longest: 200 * time.Millisecond},
+	})
+	n.host.Handle(exchange.ProtocolTransfer, func(ctx context.Context, c *p2p.Conn) { n.ServeTransfer(ctx, c) })
+	n.host.Handle(exchange.ProtocolHello, func(ctx context.Context, c *p2p.Conn) { n.ServeHello(ctx, c) })
+	n.host.Handle(exchange.ProtocolProof, func(ctx context.Context, c *p2p.Conn) { n.ServeProof(ctx, c) })
+	n.host.Watch(func(node record.NodeID, up bool) {
+		if up {
+			n.Connected(node)
+		}
+	})
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	n.stop = func() {
+		cancel()
+		check(t, n.host.Close())
+		check(t, <-done)
+		check(t, n.store.Close())
+	}
+}
+
+// halt stops the node; stopping it twice does nothing.
+func (n *node) halt() {
+	if n.stop != nil {
+		n.stop()
+		n.stop = nil
+	}
+}
+
+type opener struct{ n *node }
+
+func (o opener) Open(ctx context.Context, node record.NodeID, addresses []string, protocol string) (exchange.Stream, error) {
+	c, err := o.n.host.Open(ctx, node, addresses, protocol)
+	if err != nil {
+		return nil, err
+	}
+	if o.n.wrap != nil && protocol == exchange.ProtocolTransfer {
+		return o.n.wrap(c), nil
+	}
+	return c, nil
+}
+
+// pair lets two nodes accept each other's cards.
+func pair(t *testing.T, a, b *node) {
+	t.Helper()
+	for _, p := range []struct{ from, to *node }{{a, b}, {b, a}} {
+		file, err := p.from.book.CardFile(p.from.host.Addrs())
+		check(t, err)
+		_, err = p.to.book.Add(t.Context(), file, p.from.name)
+		check(t, err)
+	}
+}
+
+// send submits a document to the partner and returns the transfer.
+func (n *node) send(to string, doc []byte) exchange.View {
+	n.t.Helper()
+	sent, err := n.Submit(n.t.Context(), exchange.Submission{To: []string{to}, Name: "contract.pdf", Size: int64(len(doc))}, bytes.NewReader(doc))
+	check(n.t, err)
+	return sent[0]
+}
+
+// delivered waits until the transfer is delivered.
+func (n *node) delivered(id record.TransferID) exchange.View {
+	n.t.Helper()
+	v := n.ended(id)
+	if v.State != exchange.Delivered {
+		n.t.Fatalf("transfer is %s (%s), not delivered", v.State, v.Reason)
+	}
+	return v
+}
+
+// ended waits until the transfer is delivered or has failed.
+func (n *node) ended(id record.TransferID) exchange.View {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(n.t.Context(), 30*time.Second)
+	defer cancel()
+	v, err := n.Wait(ctx, id, exchange.UntilDelivered, nil)
+	check(n.t, err)
+	return v
+}
+
+// document reads a transfer's document.
+func (n *node) document(id record.TransferID) []byte {
+	n.t.Helper()
+	c, err := n.Content(n.t.Context(), id)
+	check(n.t, err)
+	defer c.Close()
+	r, err := c.Verified()
+	check(n.t, err)
+	b, err := io.ReadAll(r)
+	check(n.t, err)
+	return b
+}
+
+func randomDocument(size int) []byte {
+	b := make([]byte, size)
+	rand.Read(b)
+	return b
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// testLog writes a node's log to its test, until the test is over.
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(p []byte) (int, error) {
+	if l.t.Context().Err() == nil {
+		l.t.Logf("%s", bytes.TrimRight(p, "\n"))
+	}
+	return len(p), nil
+}
+
+// cutting is a stream that breaks after some bytes were written to it.
+type cutting struct {
+	exchange.Stream
+	left *atomic.Int64
+}
+
+func (c cutting) Write(p []byte) (int, error) {
+	if c.left.Add(-int64(len(p))) < 0 {
+		c.Reset()
+		return 0, io.ErrClosedPipe
+	}
+	return c.Stream.Write(p)
+}

@@ -1,0 +1,142 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"dxd/crypto"
+	"dxd/exchange"
+	"dxd/internal/config"
+	"dxd/internal/statedir"
+	"dxd/p2p"
+	"dxd/record"
+)
+
+// Options says what to run.
+type Options struct {
+	Dir    statedir.Dir
+	Config config.Config
+	Keys   *crypto.Keyring
+	Log    *slog.Logger
+	Build  Build
+
+	Seam  func(exchange.Point) // nil in production
+	Retry exchange.Retry       // zero: the default
+}
+
+// Build says which program runs.
+type Build struct {
+	Version, Commit, Go string
+}
+
+// Daemon is a running daemon.
+type Daemon struct {
+	*Organisation
+	Host     *p2p.Host
+	Exchange *exchange.Exchange
+
+	options   Options
+	log       *slog.Logger
+	anchoring anchoring
+	started   time.Time
+	wg        sync.WaitGroup
+	cancel    context.CancelFunc
+	failed    chan error // the first failure of a part
+}
+
+// memoryLimit is the soft limit that the daemon sets itself, where the
+// environment (GOMEMLIMIT) sets none.
+const memoryLimit = 120 << 20
+
+// Run runs a daemon until ctx ends, then drains and stops it.
+func Run(ctx context.Context, o Options) error {
+	if debug.SetMemoryLimit(-1) > 1<<40 {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	d, err := Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	o.Log.Info("daemon ready", "org", d.Keys.Org(), "peer", d.Host.Node(), "addresses", d.Host.Addrs())
+	select {
+	case <-ctx.Done():
+		o.Log.Info("stopping")
+		return d.Stop()
+	case err := <-d.failed:
+		return errors.Join(err, d.Stop())
+	}
+}
+
+// Start starts a daemon; when it returns, API and network answer.
+func Start(ctx context.Context, o Options) (*Daemon, error) {
+	d := &Daemon{options: o, log: o.Log, started: time.Now(), failed: make(chan error, 1)}
+	// What runs must outlive the caller's ctx, to be drained by Stop.
+	ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	err := d.open(ctx)
+	if err == nil {
+		d.serveNetwork()
+		d.run("partners", ctx, d.Book.Run)
+		d.run("exchange", ctx, d.Exchange.Run)
+		d.run("anchoring", ctx, d.runAnchoring)
+		err = d.serveAPI(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.Stop())
+	}
+	return d, nil
+}
+
+// open opens every part; nothing moves yet.
+func (d *Daemon) open(ctx context.Context) (err error) {
+	o := d.options
+	if d.Organisation, err = Open(ctx, o.Dir, o.Config, o.Keys, d.log, d.partnerChanged); err != nil {
+		return err
+	}
+	if err := d.openAnchoring(); err != nil {
+		return err
+	}
+	if err := d.openHost(); err != nil {
+		return err
+	}
+	d.Exchange = exchange.Open(exchange.Config{
+		Journal: d.Store, Files: d.Store, Keys: d.Keys, Book: d.Book,
+		Network: network{d.Host}, Addrs: d.Host.Addrs, Beacon: d.beacon, Now: time.Now, Log: d.log, Seam: o.Seam, Retry: o.Retry,
+	})
+	return nil
+}
+
+// run runs a part until Stop. A part that fails by itself ends the daemon: an
+// unknown state is not gone on from.
+func (d *Daemon) run(part string, ctx context.Context, run func(context.Context) error) {
+	d.wg.Go(func() {
+		err := run(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		select {
+		case d.failed <- record.Errorf(record.KindOf(err), "%s: %w", part, err):
+		default: // another part failed first
+		}
+	})
+}
+
+// Failed gives the error of a part that ended by itself.
+func (d *Daemon) Failed() <-chan error { return d.failed }
+
+// Stop lets what is under way come to a commit point, and stops everything.
+func (d *Daemon) Stop() error {
+	d.cancel()
+	var errs []error
+	if d.Host != nil {
+		errs = append(errs, d.Host.Close())
+	}
+	d.wg.Wait()
+	if d.Organisation != nil {
+		errs = append(errs, d.Organisation.Close())
+	}
+	return errors.Join(errs...)
+}

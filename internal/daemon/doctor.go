@@ -1,0 +1,183 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/big"
+	"time"
+
+	"dxd/api/apitype"
+	"dxd/exchange"
+	"dxd/internal/config"
+	"dxd/partner"
+	"dxd/record"
+)
+
+// Check is one thing that the doctor looked at.
+type Check = apitype.Check
+
+func healthy(name, format string, args ...any) Check {
+	return Check{Name: name, OK: true, Detail: fmt.Sprintf(format, args...)}
+}
+
+func unwell(name, format string, args ...any) Check {
+	return Check{Name: name, Detail: fmt.Sprintf(format, args...)}
+}
+
+// failed is a check that an error stands against, with its advice.
+func failed(name string, err error) Check {
+	if hint := record.Hint(err); hint != "" {
+		return unwell(name, "%v (%s)", err, hint)
+	}
+	return unwell(name, "%v", err)
+}
+
+// doctorPatience bounds each question that goes over a network.
+const doctorPatience = 10 * time.Second
+
+// Examine checks what can be checked without a running daemon: keys, disk and
+// chain.
+func (o *Organisation) Examine(ctx context.Context) []Check {
+	checks := []Check{o.examineKeys(), o.examineDisk()}
+	return append(checks, examineChain(ctx, o.Config.Anchor, o)...)
+}
+
+// renewal is how long before its end a card should be renewed.
+const renewal = 30 * 24 * time.Hour
+
+func (o *Organisation) examineKeys() Check {
+	card := o.Book.Self().Body
+	made, ends := time.UnixMilli(card.Created).UTC(), time.UnixMilli(card.Expires).UTC()
+	detail := fmt.Sprintf("card %d, made %s, expires %s", card.Serial, made.Format(time.DateOnly), ends.Format(time.DateOnly))
+	if time.Until(ends) < renewal {
+		return unwell("keys", "%s: renew it", detail)
+	}
+	return healthy("keys", "%s", detail)
+}
+
+func (o *Organisation) examineDisk() Check {
+	free, err := o.Store.Free()
+	if err != nil {
+		return failed("disk", err)
+	}
+	if free == 0 {
+		return unwell("disk", "full but for the reserve of %d MiB: nothing new is taken", reserve>>20)
+	}
+	return healthy("disk", "%d MiB free above the reserve of %d MiB", free>>20, reserve>>20)
+}
+
+// examineChain checks that the chain answers, what the account holds, and,
+// against the newest block, the clock.
+func examineChain(ctx context.Context, a config.Anchor, o *Organisation) []Check {
+	chain, err := newChain(a, o.Keys)
+	if err != nil {
+		return []Check{failed("chain", err)}
+	}
+	if chain == nil {
+		return []Check{healthy("chain", "none is configured: records queue until anchor.rpc is set")}
+	}
+	ctx, cancel := context.WithTimeout(ctx, doctorPatience)
+	defer cancel()
+	head, err := chain.Head(ctx)
+	if err != nil {
+		return []Check{failed("chain", err)}
+	}
+	checks := []Check{healthy("chain", "block %d, last final block %d", head.Block, head.Final.Block)}
+	balance, err := chain.Balance(ctx)
+	switch {
+	case err != nil:
+		checks = append(checks, failed("balance", err))
+	case balance.Sign() == 0:
+		checks = append(checks, unwell("balance", "account %s holds nothing: send it some of the chain's coin", o.Keys.Account()))
+	default:
+		checks = append(checks, healthy("balance", "account %s holds %s", o.Keys.Account(), ether(balance)))
+	}
+	newest, err := chain.Block(ctx, head.Block)
+	if err != nil {
+		return append(checks, failed("clock", err))
+	}
+	return append(checks, examineClock(time.Since(time.Unix(newest.Time, 0))))
+}
+
+// maxClockLead is how far the newest block may be ahead of our clock.
+const maxClockLead = time.Minute
+
+func examineClock(age time.Duration) Check {
+	if age < -maxClockLead {
+		return unwell("clock", "the chain's newest block is %s ahead of this clock", -age.Round(time.Second))
+	}
+	return healthy("clock", "the chain's newest block is %s old", max(0, age.Round(time.Second)))
+}
+
+func ether(wei *big.Int) string {
+	f := new(big.Float).Quo(new(big.Float).SetInt(wei), big.NewFloat(1e18))
+	return f.Text('f', 6) + " of the chain's coin"
+}
+
+// Examine checks the daemon, its partners, and with an alias that partner by
+// sending it a small document.
+func (d *Daemon) Examine(ctx context.Context, alias string) ([]Check, error) {
+	checks := append([]Check{
+		healthy("daemon", "up since %s, listening on %v", d.started.UTC().Format(time.RFC3339), d.Host.Addrs()),
+	}, d.Organisation.Examine(ctx)...)
+	if alias != "" {
+		p, err := d.Book.ByAlias(alias)
+		if err != nil {
+			return nil, err
+		}
+		return append(checks, d.examinePartner(p), d.canary(ctx, p)), nil
+	}
+	for _, p := range d.Book.List() {
+		checks = append(checks, d.examinePartner(p))
+	}
+	return checks, nil
+}
+
+func (d *Daemon) examinePartner(p partner.Partner) Check {
+	name := "partner " + p.Alias
+	switch {
+	case p.State != partner.Active:
+		return unwell(name, "%s", p.State)
+	case p.Expired(time.Now()):
+		return unwell(name, "its card has expired: ask for a new one")
+	case d.Connected(p):
+		return healthy(name, "connected")
+	case p.LastSeen.IsZero():
+		return unwell(name, "never seen; its addresses are %v", p.AllAddresses())
+	}
+	return unwell(name, "not connected, last seen %s", p.LastSeen.UTC().Format(time.RFC3339))
+}
+
+// Connected tells whether a connection to one of the partner's nodes is up.
+func (d *Daemon) Connected(p partner.Partner) bool {
+	for _, node := range p.Card.Body.Nodes {
+		if d.Host.Connected(node) {
+			return true
+		}
+	}
+	return false
+}
+
+// canary sends the partner a small document and waits for its receipt.
+func (d *Daemon) canary(ctx context.Context, p partner.Partner) Check {
+	name := "canary to " + p.Alias
+	ctx, cancel := context.WithTimeout(ctx, doctorPatience)
+	defer cancel()
+	body := []byte("a canary that dxd doctor sent at " + time.Now().UTC().Format(time.RFC3339) + "\n")
+	begun := time.Now()
+	sent, err := d.Exchange.Submit(ctx, exchange.Submission{
+		To: []string{p.Alias}, Name: "dxd-canary.txt", MediaType: "text/plain", Expires: time.Minute, Size: int64(len(body)),
+	}, bytes.NewReader(body))
+	if err != nil {
+		return failed(name, err)
+	}
+	v, err := d.Exchange.Wait(ctx, sent[0].ID, exchange.UntilDelivered, nil)
+	if err != nil {
+		return unwell(name, "no receipt within %s", doctorPatience)
+	}
+	if v.State != exchange.Delivered {
+		return unwell(name, "%s (%s)", v.State, v.Reason)
+	}
+	return healthy(name, "delivered in %s, with a signed receipt; transfer %s, anchor %s", time.Since(begun).Round(time.Millisecond), v.ID, v.Anchor)
+}

@@ -1,0 +1,70 @@
+package daemon
+
+import (
+	"context"
+
+	"dxd/exchange"
+	"dxd/p2p"
+	"dxd/partner"
+	"dxd/record"
+)
+
+// network lets the exchange open streams over the host.
+type network struct{ host *p2p.Host }
+
+func (n network) Open(ctx context.Context, node record.NodeID, addresses []string, protocol string) (exchange.Stream, error) {
+	c, err := n.host.Open(ctx, node, addresses, protocol)
+	if err != nil {
+		return nil, err // and no typed nil
+	}
+	return c, nil
+}
+
+// openHost starts to listen. No protocol is served yet.
+func (d *Daemon) openHost() error {
+	prefer, err := p2p.ParsePrefer(d.Config.Transport.Prefer)
+	if err != nil {
+		return err
+	}
+	d.Host, err = p2p.New(p2p.Config{
+		Identity: d.Keys.NodeSigner(), Listen: d.Config.Listen, Announce: d.Config.Announce,
+		Prefer: prefer, Gate: d.Book, Log: d.log,
+	})
+	return err
+}
+
+// serveNetwork serves the protocols, and tells the exchange who is there.
+func (d *Daemon) serveNetwork() {
+	d.Host.Handle(exchange.ProtocolTransfer, func(ctx context.Context, c *p2p.Conn) { d.Exchange.ServeTransfer(ctx, c) })
+	d.Host.Handle(exchange.ProtocolHello, func(ctx context.Context, c *p2p.Conn) { d.Exchange.ServeHello(ctx, c) })
+	d.Host.Handle(exchange.ProtocolProof, func(ctx context.Context, c *p2p.Conn) { d.Exchange.ServeProof(ctx, c) })
+	d.Host.Watch(d.connected)
+}
+
+// connected notes that a partner's node came or went.
+func (d *Daemon) connected(node record.NodeID, up bool) {
+	p, err := d.Book.ByNode(node)
+	if err != nil {
+		return
+	}
+	if up {
+		d.Exchange.Connected(node)
+	}
+	if err := d.Book.Seen(context.Background(), p.Org); err != nil {
+		d.log.Warn("couldn't note when a partner was seen", "error", err)
+	}
+}
+
+// partnerChanged drops who may not be connected any more, and wakes what
+// waited for a partner to be let in again.
+func (d *Daemon) partnerChanged(p partner.Partner) {
+	if d.Exchange == nil {
+		return
+	}
+	if p.State != partner.Active {
+		for _, node := range p.Card.Body.Nodes {
+			d.Host.Drop(node)
+		}
+	}
+	d.Exchange.PartnerChanged(p.Org)
+}

@@ -1,0 +1,91 @@
+// Package daemon puts the rooms of dxd together, so that a command and a test
+// start the same thing: an organisation's opened state directory, and on top
+// of it the running daemon.
+//
+// It never holds a rule of its own about documents, partners or the chain; it
+// hands one room to another.
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"time"
+
+	"dxd/blobstore"
+	"dxd/blobstore/badger"
+	"dxd/crypto"
+	"dxd/exchange"
+	"dxd/internal/config"
+	"dxd/internal/statedir"
+	"dxd/p2p"
+	"dxd/partner"
+	"dxd/record"
+)
+
+// Organisation is an opened state directory: its lock, keys, journal and
+// partners. Commands that work without a daemon use it alone.
+type Organisation struct {
+	Dir    statedir.Dir
+	Config config.Config
+	Keys   *crypto.Keyring
+	Store  *badger.Store
+	Book   *partner.Book
+
+	lock *statedir.Lock
+}
+
+// reserve is how much of the disk is never used, so that a full one harms
+// nothing that was accepted.
+const reserve = 256 << 20
+
+// Init makes a state directory for a new organisation: keys, configuration,
+// journal with the first card. keyring is what keys.Lock gave.
+func Init(ctx context.Context, path, name string, keys *crypto.Keyring, keyring, config []byte) (statedir.Dir, error) {
+	return statedir.Create(path, keyring, config, func(d statedir.Dir) (err error) {
+		store, err := badger.Open(d.Path(), keys.Sealer(), badger.Options{})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, store.Close()) }()
+		var epoch record.Epoch
+		rand.Read(epoch[:])
+		return store.Update(ctx, func(tx blobstore.Tx) error {
+			if _, err := partner.Init(tx, keys, name, time.Now()); err != nil {
+				return err
+			}
+			return exchange.Init(tx, epoch)
+		})
+	})
+}
+
+// Open locks and opens a state directory. onState is told of partners whose
+// state changed; it may be nil.
+func Open(ctx context.Context, dir statedir.Dir, c config.Config, keys *crypto.Keyring, log *slog.Logger, onState func(partner.Partner)) (o *Organisation, err error) {
+	o = &Organisation{Dir: dir, Config: c, Keys: keys}
+	if o.lock, err = dir.Lock(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, o.Close())
+		}
+	}()
+	if o.Store, err = badger.Open(dir.Path(), keys.Sealer(), badger.Options{Reserve: reserve, Log: log}); err != nil {
+		return o, err
+	}
+	o.Book, err = partner.Open(ctx, partner.Config{
+		Journal: o.Store, Keys: keys, Now: time.Now, IsPrivate: p2p.IsPrivate, OnState: onState,
+	})
+	return o, err
+}
+
+// Close closes and unlocks what Open opened.
+func (o *Organisation) Close() error {
+	var errs []error
+	if o.Store != nil {
+		errs = append(errs, o.Store.Close())
+	}
+	return errors.Join(append(errs, o.lock.Unlock())...)
+}
