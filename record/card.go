@@ -1,9 +1,7 @@
 package record
 
 import (
-	"bytes"
 	"crypto/ed25519"
-	"slices"
 	"strings"
 )
 
@@ -157,118 +155,4 @@ func OpenCard(e Envelope) (Signed[Card], error) {
 		}
 	}
 	return Signed[Card]{e, c}, nil
-}
-
-// maxAddresses and maxAddress bound a presence; addresses are multiaddrs.
-const (
-	maxAddresses = 16
-	maxAddress   = 256
-)
-
-// Presence says where a node can be reached for now, signed by the node's key.
-type Presence struct {
-	Header
-	Node      NodeID   `json:"node"`
-	Addresses []string `json:"addresses"`
-	Expires   int64    `json:"expires"`
-}
-
-func (p Presence) check() error {
-	if err := p.Header.check("presence"); err != nil {
-		return err
-	}
-	if p.Node.IsZero() {
-		return Errorf(Invalid, "a presence without a node")
-	}
-	if len(p.Addresses) > maxAddresses {
-		return Errorf(Invalid, "a presence with %d addresses, %d are allowed", len(p.Addresses), maxAddresses)
-	}
-	for _, a := range p.Addresses {
-		if err := CheckText("an address", a, maxAddress); err != nil {
-			return err
-		}
-	}
-	return checkInteger("expires", p.Expires, p.Created+1)
-}
-
-// OpenPresence verifies a presence against a card of its organisation.
-func OpenPresence(e Envelope, card Signed[Card]) (Signed[Presence], error) {
-	p, err := decode[Presence](e)
-	if err != nil {
-		return Signed[Presence]{}, err
-	}
-	if p.Org != card.Body.Org || p.Card != card.ID() || !slices.Contains(card.Body.Nodes, p.Node) {
-		return Signed[Presence]{}, Errorf(Invalid, "the presence is not of a node on this card")
-	}
-	if len(e.signatures) != 1 || !ed25519.Verify(p.Node.key[:], e.PAE(), e.signatures[0]) {
-		return Signed[Presence]{}, Errorf(Invalid, "the presence is not signed by its node")
-	}
-	return Signed[Presence]{e, p}, nil
-}
-
-// CardFile is what an organisation hands to another to be reached: its card,
-// and where its nodes are.
-type CardFile struct {
-	Card     Envelope   `json:"card"`
-	Presence []Envelope `json:"presence"`
-}
-
-// MaxCardFile is the largest card file in bytes.
-const MaxCardFile = 256 << 10
-
-// OpenedCardFile is a card file whose signatures hold.
-type OpenedCardFile struct {
-	Card     Signed[Card]
-	Presence []Signed[Presence]
-}
-
-// Bytes is the file's content, with a line break at the end.
-func (f CardFile) Bytes() ([]byte, error) {
-	if f.Presence == nil {
-		f.Presence = []Envelope{}
-	}
-	b, err := Marshal(f)
-	return append(b, '\n'), err
-}
-
-// OpenCardFile reads and verifies a card file.
-func OpenCardFile(data []byte) (OpenedCardFile, error) {
-	if len(data) > MaxCardFile {
-		return OpenedCardFile{}, Errorf(Invalid, "a card file of %d bytes, %d are allowed", len(data), MaxCardFile)
-	}
-	var f CardFile
-	if err := Unmarshal(bytes.TrimRight(data, "\r\n"), &f); err != nil {
-		return OpenedCardFile{}, WithHint(Errorf(Invalid, "not a card file: %w", err),
-			"a card file is what `dxd card` prints; hand it over unchanged")
-	}
-	return f.Open()
-}
-
-// Open verifies the card and the presences.
-func (f CardFile) Open() (OpenedCardFile, error) {
-	card, err := OpenCard(f.Card)
-	if err != nil {
-		return OpenedCardFile{}, err
-	}
-	opened := OpenedCardFile{Card: card}
-	if len(f.Presence) > maxKeys {
-		return OpenedCardFile{}, Errorf(Invalid, "a card file with %d presences", len(f.Presence))
-	}
-	for _, e := range f.Presence {
-		p, err := OpenPresence(e, card)
-		if err != nil {
-			return OpenedCardFile{}, err
-		}
-		opened.Presence = append(opened.Presence, p)
-	}
-	return opened, nil
-}
-
-// File is the card file that reads as this.
-func (f OpenedCardFile) File() CardFile {
-	file := CardFile{Card: f.Card.Envelope, Presence: []Envelope{}}
-	for _, p := range f.Presence {
-		file.Presence = append(file.Presence, p.Envelope)
-	}
-	return file
 }

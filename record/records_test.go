@@ -22,7 +22,7 @@ func openingOf(name string) record.Opening {
 	}
 }
 
-func rootOf(t *testing.T, openings ...record.Opening) record.Hash {
+func rootOf(t testing.TB, openings ...record.Opening) record.Hash {
 	t.Helper()
 	var leaves []record.Hash
 	for _, o := range openings {
@@ -37,7 +37,7 @@ func rootOf(t *testing.T, openings ...record.Opening) record.Hash {
 
 var goldenBeacon = record.Beacon{ChainID: 1337, Block: 4711, Hash: seed("block"), Time: created/1000 - 60}
 
-func manifestOf(t *testing.T) record.Signed[record.Manifest] {
+func manifestOf(t testing.TB) record.Signed[record.Manifest] {
 	t.Helper()
 	epoch, nonce := seed("epoch"), seed("body nonce")
 	s, err := record.Sign(record.Manifest{

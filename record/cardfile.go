@@ -1,0 +1,72 @@
+package record
+
+import (
+	"bytes"
+)
+
+// CardFile is what an organisation hands to another to be reached: its card,
+// and where its nodes are.
+type CardFile struct {
+	Card     Envelope   `json:"card"`
+	Presence []Envelope `json:"presence"`
+}
+
+// MaxCardFile is the largest card file in bytes.
+const MaxCardFile = 256 << 10
+
+// OpenedCardFile is a card file whose signatures hold.
+type OpenedCardFile struct {
+	Card     Signed[Card]
+	Presence []Signed[Presence]
+}
+
+// Bytes is the file's content, with a line break at the end.
+func (f CardFile) Bytes() ([]byte, error) {
+	if f.Presence == nil {
+		f.Presence = []Envelope{}
+	}
+	b, err := Marshal(f)
+	return append(b, '\n'), err
+}
+
+// OpenCardFile reads and verifies a card file.
+func OpenCardFile(data []byte) (OpenedCardFile, error) {
+	if len(data) > MaxCardFile {
+		return OpenedCardFile{}, Errorf(Invalid, "a card file of %d bytes, %d are allowed", len(data), MaxCardFile)
+	}
+	var f CardFile
+	if err := Unmarshal(bytes.TrimRight(data, "\r\n"), &f); err != nil {
+		return OpenedCardFile{}, WithHint(Errorf(Invalid, "not a card file: %w", err),
+			"a card file is what `dxd card` prints; hand it over unchanged")
+	}
+	return f.Open()
+}
+
+// Open verifies the card and the presences.
+func (f CardFile) Open() (OpenedCardFile, error) {
+	card, err := OpenCard(f.Card)
+	if err != nil {
+		return OpenedCardFile{}, err
+	}
+	opened := OpenedCardFile{Card: card}
+	if len(f.Presence) > maxKeys {
+		return OpenedCardFile{}, Errorf(Invalid, "a card file with %d presences", len(f.Presence))
+	}
+	for _, e := range f.Presence {
+		p, err := OpenPresence(e, card)
+		if err != nil {
+			return OpenedCardFile{}, err
+		}
+		opened.Presence = append(opened.Presence, p)
+	}
+	return opened, nil
+}
+
+// File is the card file that reads as this.
+func (f OpenedCardFile) File() CardFile {
+	file := CardFile{Card: f.Card.Envelope, Presence: []Envelope{}}
+	for _, p := range f.Presence {
+		file.Presence = append(file.Presence, p.Envelope)
+	}
+	return file
+}
