@@ -81,6 +81,9 @@ func (b *BodyWriter) Nonce() record.BodyNonce { return b.nonce }
 // A whole body proves only that it was sealed under this key, which every
 // recipient has: its origin is proved by the digest in a signed record.
 func OpenBody(key FileKey, sealed io.Reader) (io.Reader, error) {
+	if err := key.check(); err != nil {
+		return nil, err
+	}
 	return &bodyReader{key: key, sealed: sealed}, nil
 }
 
@@ -110,6 +113,9 @@ func (k FileKey) identity() age.Identity { return age.NewInjectedFileKeyIdentity
 // so that a body cut short is noticed here. Errors are as for OpenBody. The
 // reader may be used by several goroutines.
 func OpenBodyAt(key FileKey, sealed io.ReaderAt, size int64) (io.ReaderAt, int64, error) {
+	if err := key.check(); err != nil {
+		return nil, 0, err
+	}
 	if _, err := PlainLength(size); err != nil {
 		return nil, 0, err
 	}

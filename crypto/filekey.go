@@ -21,6 +21,14 @@ type FileKey struct {
 // IsZero tells whether this is no key.
 func (k FileKey) IsZero() bool { return k.key == nil }
 
+// check keeps a key that was never set from being used.
+func (k FileKey) check() error {
+	if k.IsZero() {
+		return record.Errorf(record.Internal, "no file key")
+	}
+	return nil
+}
+
 func newFileKey(key []byte) (FileKey, error) {
 	if len(key) != fileKeySize {
 		return FileKey{}, record.Errorf(record.Invalid, "a file key has %d bytes, not %d", fileKeySize, len(key))

@@ -35,6 +35,9 @@ func SealHeader(key FileKey, recipient string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := key.check(); err != nil {
+		return nil, err
+	}
 	stanzas, err := r.Wrap(key.key()[:])
 	if err != nil {
 		return nil, record.Errorf(record.Internal, "couldn't wrap a file key: %w", err)

@@ -126,6 +126,19 @@ func TestOnlyPostQuantumRecipientsAreRecipients(t *testing.T) {
 	}
 }
 
+func TestKeyThatWasNeverSetSealsAndOpensNothing(t *testing.T) {
+	var none crypto.FileKey
+	if _, err := crypto.SealHeader(none, generate(t).Recipient()); err == nil {
+		t.Error("a header is sealed")
+	}
+	if _, err := crypto.OpenBody(none, bytes.NewReader(nil)); err == nil {
+		t.Error("a body is opened")
+	}
+	if _, _, err := crypto.OpenBodyAt(none, bytes.NewReader(nil), 32); err == nil {
+		t.Error("a body is opened at any place")
+	}
+}
+
 func flipLetter(c byte) string {
 	if c == 'q' {
 		return "p"
