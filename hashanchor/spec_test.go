@@ -3,6 +3,8 @@ package hashanchor_test
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"flag"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"testing"
 
 	"dxd/hashanchor"
+	"dxd/record"
 )
 
 var update = flag.Bool("update", false, "write the files under docs/spec/testdata anew")
@@ -111,5 +114,31 @@ func TestAStateProofIsRefusedInPlainWords(t *testing.T) {
 	r := s.verify(t, append(file[:len(file)-1], `,"state_proof":{}}`...))
 	if c := broken(r); c.Name != "file" || !bytes.Contains([]byte(c.Detail), []byte("verify it with a newer one")) {
 		t.Errorf("%+v", c)
+	}
+}
+
+// TestTheSpecificationsValuesAreRight looks for each value in the text.
+func TestTheSpecificationsValuesAreRight(t *testing.T) {
+	s := tell(t, "hello")
+	digest := sha256.Sum256(s.file(t))
+	l := []record.Hash{record.LeafHash([]byte("a")), record.LeafHash([]byte("b")), record.LeafHash([]byte("c"))}
+	seed := nonce("padding")
+	padded := hashanchor.Pad(l, seed)
+	for doc, values := range map[string][]string{
+		"evidence.md": {
+			s.alpha.id(t).String(), s.beta.id(t).String(), s.manifest.ID().String(), leafOf(t, s.opening).String(), s.manifest.Leaf().String(),
+			s.evidence.Proofs[0].Path[0].String(), s.evidence.Proofs[0].Anchor.Root.String(), hex.EncodeToString(digest[:]),
+		},
+		"anchoring.md": {
+			seed.String(), l[0].String(), l[1].String(), l[2].String(), padded[3].String(), hashanchor.NewBatch(padded).Root().String(),
+		},
+	} {
+		text, err := os.ReadFile(filepath.Join("../docs/spec", doc))
+		must(t, err)
+		for i, v := range values {
+			if !bytes.Contains(text, []byte("`"+v+"`")) {
+				t.Errorf("%s lacks value %d: %s", doc, i, v)
+			}
+		}
 	}
 }
