@@ -33,15 +33,16 @@ type Config struct {
 // goroutines. Their errors carry the kind and the hint that the daemon gave;
 // a daemon that does not answer is of kind Unreachable.
 type Client struct {
-	http  *http.Client
-	base  string // scheme and host
-	token string
+	http     *http.Client
+	base     string // scheme and host
+	token    string
+	patience time.Duration // for an answer's headers, where the daemon waits for nothing
 }
 
 // What bounds a call. Streams have no bound but their ctx.
 const (
 	dialTimeout     = 5 * time.Second
-	answerTimeout   = time.Minute     // for an answer's headers, where nothing is waited for
+	answerTimeout   = time.Minute
 	continueTimeout = 2 * time.Second // for the go-ahead before a body is sent
 	maxAnswer       = 32 << 20        // bytes of JSON; a page of 1,000 transfers has 1 MB
 )
@@ -65,7 +66,7 @@ func New(c Config) (*Client, error) {
 		IdleConnTimeout:       time.Minute,
 		DisableCompression:    true, // lengths and digests are of the bytes as they are
 	}
-	return &Client{base: base, token: c.Token, http: &http.Client{
+	return &Client{base: base, token: c.Token, patience: answerTimeout, http: &http.Client{
 		Transport: transport,
 		// A redirect could lead the token elsewhere; the API has none.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -84,7 +85,7 @@ func parse(api string) (network, address, base string, err error) {
 		api = "http://" + api
 	}
 	u, err := url.Parse(api)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
+	if err != nil || u.Host == "unix:" || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
 		return "", "", "", record.WithHint(record.Errorf(record.Invalid, "not an address of an API: %q", record.Printable(api, 120)),
 			"it looks like unix:PATH or http://127.0.0.1:8480")
 	}
@@ -210,7 +211,7 @@ func problem(resp *http.Response) error {
 
 // get calls a route and decodes its JSON.
 func get[T any](ctx context.Context, c *Client, query url.Values, path ...string) (T, error) {
-	return decode[T](c.do(ctx, call{method: http.MethodGet, path: path, query: query, within: answerTimeout}))
+	return decode[T](c.do(ctx, call{method: http.MethodGet, path: path, query: query, within: c.patience}))
 }
 
 // post calls a route with JSON, or with nothing if in is nil.

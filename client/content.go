@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"hash"
 	"io"
 	"mime"
@@ -51,7 +52,7 @@ func (c *Client) SealedContent(ctx context.Context, id record.TransferID) (*Cont
 }
 
 func (c *Client) content(ctx context.Context, id record.TransferID, query url.Values) (*Content, *http.Response, error) {
-	resp, err := c.do(ctx, call{method: http.MethodGet, path: []string{"transfers", id.String(), "content"}, query: query, within: answerTimeout})
+	resp, err := c.do(ctx, call{method: http.MethodGet, path: []string{"transfers", id.String(), "content"}, query: query, within: c.patience})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -100,6 +101,8 @@ func (c *Content) Read(p []byte) (int, error) {
 	switch {
 	case err == io.EOF && c.left == 0:
 		c.err = c.check()
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		c.err = err
 	case err != nil:
 		c.err = record.WithHint(record.Errorf(record.Unreachable, "the document did not come whole: %w", err),
 			"the daemon's log says why; a damaged document is never handed out whole")

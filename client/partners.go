@@ -32,20 +32,20 @@ func (c *Client) Partner(ctx context.Context, alias string) (apitype.Partner, er
 // of a known partner, for which the alias may be empty. A fingerprint that is
 // not empty must be the card's.
 func (c *Client) AddPartner(ctx context.Context, alias string, file []byte, fingerprint string) (apitype.Partner, error) {
-	return post[apitype.Partner](ctx, c, answerTimeout, apitype.AddPartner{Alias: alias, File: string(file), Fingerprint: fingerprint}, "partners")
+	return post[apitype.Partner](ctx, c, c.patience, apitype.AddPartner{Alias: alias, File: string(file), Fingerprint: fingerprint}, "partners")
 }
 
 // SuspendPartner shuts a partner out at once; what is queued for it waits.
 func (c *Client) SuspendPartner(ctx context.Context, alias string) (apitype.Partner, error) {
-	return post[apitype.Partner](ctx, c, answerTimeout, nil, "partners", alias, "suspend")
+	return post[apitype.Partner](ctx, c, c.patience, nil, "partners", alias, "suspend")
 }
 
 // ResumePartner lets a suspended partner in again.
 func (c *Client) ResumePartner(ctx context.Context, alias string) (apitype.Partner, error) {
-	return post[apitype.Partner](ctx, c, answerTimeout, nil, "partners", alias, "resume")
+	return post[apitype.Partner](ctx, c, c.patience, nil, "partners", alias, "resume")
 }
 
 // RemovePartner removes a partner. What is queued for it fails; its records stay.
 func (c *Client) RemovePartner(ctx context.Context, alias string) (apitype.Partner, error) {
-	return decode[apitype.Partner](c.do(ctx, call{method: http.MethodDelete, path: []string{"partners", alias}, within: answerTimeout}))
+	return decode[apitype.Partner](c.do(ctx, call{method: http.MethodDelete, path: []string{"partners", alias}, within: c.patience}))
 }

@@ -23,7 +23,8 @@ type Submission struct {
 
 // Send hands a document over. size is its length in bytes, -1 if not known; a
 // document of another length is refused. When Send returns without an error
-// the document is queued, and survives a crash of the daemon.
+// the document is queued, and survives a crash of the daemon. When it returns
+// with one, a read of the document may be under way for a moment yet.
 func (c *Client) Send(ctx context.Context, s Submission, document io.Reader, size int64) (apitype.Submitted, error) {
 	query := url.Values{"to": s.To, "name": {s.Name}}
 	if s.RequestID != "" {
@@ -100,7 +101,7 @@ func (c *Client) Wait(ctx context.Context, id record.TransferID, goal string, se
 	query := url.Values{"wait": {goal}, "timeout": {poll.String()}}
 	for {
 		t, err := decode[apitype.Transfer](c.do(ctx, call{
-			method: http.MethodGet, path: []string{"transfers", id.String()}, query: query, within: poll + answerTimeout,
+			method: http.MethodGet, path: []string{"transfers", id.String()}, query: query, within: poll + c.patience,
 		}))
 		if ctx.Err() != nil {
 			return t, ctx.Err()
@@ -120,7 +121,7 @@ func (c *Client) Wait(ctx context.Context, id record.TransferID, goal string, se
 
 // Cancel stops a transfer that is not delivered yet.
 func (c *Client) Cancel(ctx context.Context, id record.TransferID) (apitype.Transfer, error) {
-	return post[apitype.Transfer](ctx, c, answerTimeout, nil, "transfers", id.String(), "cancel")
+	return post[apitype.Transfer](ctx, c, c.patience, nil, "transfers", id.String(), "cancel")
 }
 
 // maxEvidence is more than an evidence file ever has.
@@ -133,7 +134,7 @@ func (c *Client) Evidence(ctx context.Context, id record.TransferID) ([]byte, er
 
 // file reads an answer as it is.
 func (c *Client) file(ctx context.Context, limit int64, path ...string) ([]byte, error) {
-	resp, err := c.do(ctx, call{method: http.MethodGet, path: path, within: answerTimeout})
+	resp, err := c.do(ctx, call{method: http.MethodGet, path: path, within: c.patience})
 	if err != nil {
 		return nil, err
 	}
