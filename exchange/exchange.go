@@ -123,11 +123,14 @@ func (x *Exchange) Run(ctx context.Context) error {
 			x.Log.Warn("couldn't sweep payload files", "error", err)
 		}
 	})
-	if err := x.wakeAll(ctx); err != nil {
-		return err
+	err := x.wakeAll(ctx)
+	if err == nil {
+		err = x.watchPushes(ctx)
 	}
-	err := x.watchPushes(ctx)
 	x.outbox.end()
+	if ctx.Err() != nil {
+		return nil // whatever failed, failed because of that
+	}
 	return err
 }
 

@@ -190,6 +190,24 @@ func (n *node) document(id record.TransferID) []byte {
 	return b
 }
 
+// keepsNoFile fails unless the node's payload files are gone, or go soon: they
+// are removed after the journal has said so.
+func (n *node) keepsNoFile() {
+	n.t.Helper()
+	for range 100 {
+		left := 0
+		for _, err := range n.store.List() {
+			check(n.t, err)
+			left++
+		}
+		if left == 0 {
+			return
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	n.t.Error("files are left")
+}
+
 func randomDocument(size int) []byte {
 	b := make([]byte, size)
 	rand.Read(b)

@@ -94,7 +94,7 @@ func (x *Exchange) receive(ctx context.Context, l *link) error {
 		return err
 	}
 	a.in = in
-	defer func() { x.inbox.release(a.offer.ID, claim, a.in) }()
+	defer func() { x.inbox.release(a.offer.ID, claim, x.worthKeeping(a)) }()
 	var ended func()
 	a.prog, ended = x.flight.begin(a.offer.ID, resetter(l))
 	defer ended()
@@ -106,6 +106,19 @@ func (x *Exchange) receive(ctx context.Context, l *link) error {
 		return a.send(frameAnswer, answer{Receipt: receipt})
 	}
 	return x.takeIn(ctx, a)
+}
+
+// worthKeeping is what the next stream can go on with. A payload that no row
+// knows came along with its offer, and will again.
+func (x *Exchange) worthKeeping(a *arrival) *incoming {
+	if a.in == nil || a.in.written {
+		return a.in
+	}
+	a.in.close()
+	if err := x.Files.Remove(a.in.file); err != nil {
+		x.Log.Warn("couldn't remove a payload that did not hold", "error", err) // the next start's sweep will
+	}
+	return nil
 }
 
 // readOffer reads the offer and the bytes that came along.

@@ -59,7 +59,7 @@ func (b *Book) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-changed:
-			if err := b.reload(ctx); err != nil {
+			if err := b.reload(ctx); err != nil && ctx.Err() == nil {
 				return err
 			}
 		case <-ctx.Done():
