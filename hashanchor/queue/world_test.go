@@ -36,9 +36,6 @@ type world struct {
 	end    context.CancelFunc
 	owned  sync.WaitGroup
 	runErr error
-
-	mu     sync.Mutex // guards what follows; OnProof and OnState may run twice
-	states map[record.RecordID][]queue.State
 }
 
 // in runs a test in virtual time, with a journal that is closed in the end.
@@ -46,7 +43,7 @@ func in(t *testing.T, test func(w *world)) {
 	keys, err := crypto.Generate()
 	must(t, err)
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, dir: t.TempDir(), keys: keys, chain: newChain(t), states: map[record.RecordID][]queue.State{}}
+		w := &world{t: t, dir: t.TempDir(), keys: keys, chain: newChain(t)}
 		w.open()
 		defer func() { must(t, w.store.Close()) }() // which may be another by then
 		test(w)
@@ -85,13 +82,6 @@ func (w *world) start(journal blobstore.Journal) {
 	}
 	cfg.OnProof = func(tx blobstore.Tx, p hashanchor.Proof, own bool) error {
 		return tx.Set(blobstore.Key("test/"+p.Record.String()), []byte("proven"))
-	}
-	onState := cfg.OnState
-	cfg.OnState = func(tx blobstore.Tx, id record.RecordID, s queue.State) error {
-		if onState != nil {
-			return onState(tx, id, s)
-		}
-		return nil
 	}
 	w.queue = queue.Open(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
