@@ -30,20 +30,28 @@ func Listen(api string) (net.Listener, error) {
 // without the NUL at its end.
 const maxSocketPath = 107
 
-// listenUnix makes the socket. Between its making and its chmod only the
-// directory's mode keeps others out, so that must be 0700.
+// listenUnix makes the socket, which only its owner may use.
 func listenUnix(path string) (net.Listener, error) {
 	if len(path) > maxSocketPath {
-		return nil, record.WithHint(record.Errorf(record.Invalid, "the path of the API's socket has %d bytes; a socket's can have %d", len(path), maxSocketPath),
-			"set `api` to unix:PATH with a shorter path, in a directory of mode 0700")
+		return nil, errSocketPath(path)
 	}
-	if err := privateDir(filepath.Dir(path)); err != nil {
+	private, err := checkDir(filepath.Dir(path))
+	if err != nil {
 		return nil, err
 	}
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("unix", path)
+	if !private {
+		return listenAside(path)
+	}
+	return bind(path)
+}
+
+// bind makes the socket in a directory that nobody else can enter: between
+// its making and its chmod only that keeps others out.
+func bind(path string) (*net.UnixListener, error) {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, record.Errorf(record.Unavailable, "couldn't listen for the API: %w", err)
 	}
@@ -54,20 +62,66 @@ func listenUnix(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// privateDir makes the directory, or checks that nobody else can enter it.
-func privateDir(dir string) error {
+// listenAside makes the socket in a private directory beside its place, and
+// moves it there when nobody else can use it any more.
+func listenAside(path string) (net.Listener, error) {
+	aside, err := os.MkdirTemp(filepath.Dir(path), ".dxd")
+	if err != nil {
+		return nil, record.Errorf(record.Invalid, "couldn't make the API's socket: %w", err)
+	}
+	defer os.RemoveAll(aside)
+	made := filepath.Join(aside, "s")
+	if len(made) > maxSocketPath {
+		return nil, errSocketPath(path)
+	}
+	l, err := bind(made)
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false) // it would look for it at its old place
+	if err := os.Rename(made, path); err != nil {
+		l.Close()
+		return nil, record.Errorf(record.Invalid, "couldn't make the API's socket: %w", err)
+	}
+	return &movedListener{l, path}, nil
+}
+
+// movedListener removes the socket where it is now.
+type movedListener struct {
+	*net.UnixListener
+	path string
+}
+
+// Close closes the listener; closing it twice is an error, as of any listener.
+func (m *movedListener) Close() error {
+	if err := m.UnixListener.Close(); err != nil {
+		return err
+	}
+	return os.Remove(m.path)
+}
+
+func errSocketPath(path string) error {
+	return record.WithHint(record.Errorf(record.Invalid, "the path of the API's socket is too long, with %d bytes: %s", len(path), path),
+		"set `api` to unix:PATH with a shorter path, such as unix:/run/dxd/api.sock")
+}
+
+// checkDir makes the directory where there is none, and tells whether nobody
+// else can enter it. One in which others could put a socket of their own into
+// the place of ours is refused.
+func checkDir(dir string) (private bool, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return record.Errorf(record.Invalid, "couldn't make the directory of the API's socket: %w", err)
+		return false, record.Errorf(record.Invalid, "couldn't make the directory of the API's socket: %w", err)
 	}
 	info, err := os.Stat(dir)
 	if err != nil {
-		return record.Errorf(record.Invalid, "couldn't look at the directory of the API's socket: %w", err)
+		return false, record.Errorf(record.Invalid, "couldn't look at the directory of the API's socket: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return record.WithHint(record.Errorf(record.Invalid, "others can enter the directory of the API's socket, %s", dir),
-			"give the socket a directory of its own with mode 0700")
+	mode := info.Mode()
+	if mode.Perm()&0o022 != 0 && mode&fs.ModeSticky == 0 {
+		return false, record.WithHint(record.Errorf(record.Invalid, "others can write to the directory of the API's socket, %s", dir),
+			"give the socket a directory of its own")
 	}
-	return nil
+	return mode.Perm()&0o077 == 0, nil
 }
 
 // removeStale removes a socket that a daemon left behind. One at which

@@ -42,6 +42,24 @@ func TestTheSocketIsPrivate(t *testing.T) {
 	}
 }
 
+func TestASocketInADirectoryThatOthersEnterIsPrivateAllTheSame(t *testing.T) {
+	dir := socketDir(t)
+	check(t, os.Chmod(dir, 0o755))
+	path := filepath.Join(dir, "api.sock")
+	l, err := api.Listen("unix:" + path)
+	check(t, err)
+	if info, err := os.Stat(path); err != nil || info.Mode() != fs.ModeSocket|0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	conn, err := net.Dial("unix", path)
+	check(t, err)
+	check(t, conn.Close())
+	check(t, l.Close())
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
 func TestSocketsThatAreRefused(t *testing.T) {
 	for name, v := range map[string]struct {
 		prepare func(path string) error
@@ -52,8 +70,8 @@ func TestSocketsThatAreRefused(t *testing.T) {
 			t.Cleanup(func() { l.Close() })
 			return err
 		}, record.Conflict},
-		"where a file is":                  {func(path string) error { return os.WriteFile(path, []byte("mine"), 0o600) }, record.Conflict},
-		"in a directory that others enter": {func(path string) error { return os.Chmod(filepath.Dir(path), 0o755) }, record.Invalid},
+		"where a file is":                         {func(path string) error { return os.WriteFile(path, []byte("mine"), 0o600) }, record.Conflict},
+		"in a directory that others can write to": {func(path string) error { return os.Chmod(filepath.Dir(path), 0o775) }, record.Invalid},
 	} {
 		path := filepath.Join(socketDir(t), "api.sock")
 		check(t, v.prepare(path))
