@@ -24,7 +24,7 @@ import (
 // can be stopped and started again on the same directory.
 type node struct {
 	*exchange.Exchange
-	t     *testing.T
+	t     testing.TB
 	name  string
 	dir   string
 	keys  *crypto.Keyring
@@ -39,7 +39,7 @@ type node struct {
 	now    func() time.Time
 }
 
-func newNode(t *testing.T, name string) *node {
+func newNode(t testing.TB, name string) *node {
 	t.Helper()
 	keys, err := crypto.Generate()
 	check(t, err)
@@ -139,7 +139,7 @@ func (o opener) Open(ctx context.Context, node record.NodeID, addresses []string
 }
 
 // pair lets two nodes accept each other's cards.
-func pair(t *testing.T, a, b *node) {
+func pair(t testing.TB, a, b *node) {
 	t.Helper()
 	for _, p := range []struct{ from, to *node }{{a, b}, {b, a}} {
 		file, err := p.from.book.CardFile(p.from.host.Addrs())
@@ -222,7 +222,7 @@ func check(t testing.TB, err error) {
 }
 
 // testLog writes a node's log to its test, until the test is over.
-type testLog struct{ t *testing.T }
+type testLog struct{ t testing.TB }
 
 func (l testLog) Write(p []byte) (int, error) {
 	if l.t.Context().Err() == nil {

@@ -57,6 +57,9 @@ func Run(ctx context.Context, o Options) error {
 	if debug.SetMemoryLimit(-1) > 1<<40 {
 		debug.SetMemoryLimit(memoryLimit)
 	}
+	if err := p2p.RouteLogs(o.Log); err != nil {
+		return err
+	}
 	d, err := Start(ctx, o)
 	if err != nil {
 		return err

@@ -70,6 +70,7 @@ func Open(ctx context.Context, dir statedir.Dir, c config.Config, keys *crypto.K
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, o.Close())
+			o = nil // which is closed: nobody shall do it again
 		}
 	}()
 	if o.Store, err = badger.Open(dir.Path(), keys.Sealer(), badger.Options{Reserve: reserve, Log: log}); err != nil {
