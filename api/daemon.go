@@ -50,12 +50,15 @@ func (a *API) anchorStatus(ctx context.Context, _ *none) (apitype.AnchorStatus, 
 		return apitype.AnchorStatus{}, err
 	}
 	out := apitype.AnchorStatus{
-		ChainID: s.ChainID, Contract: s.Contract, Account: s.Account,
+		ChainID: s.ChainID, Account: s.Account,
 		Unanchored: s.Unanchored, Pending: s.Pending, Submitted: s.Submitted, Included: s.Included, Final: s.Final,
 		Error: record.Printable(s.Error, 1000),
 	}
 	if out.Account.IsZero() { // no chain yet: the one that will anchor
 		out.Account = a.Account
+	}
+	if !s.Contract.IsZero() {
+		out.Contract = &s.Contract
 	}
 	if s.Balance != nil {
 		out.Balance = s.Balance.String()

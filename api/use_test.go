@@ -241,7 +241,7 @@ func TestNotarisationsAndEvidence(t *testing.T) {
 		t.Errorf("content of a notarisation: %v", err)
 	}
 	status, err := c.AnchorStatus(ctx)
-	if err != nil || status.Unanchored != 1 || status.ChainID != 0 || status.Account.IsZero() {
+	if err != nil || status.Unanchored != 1 || status.ChainID != 0 || status.Contract != nil || status.Account.IsZero() {
 		t.Errorf("anchor status %+v, %v", status, err)
 	}
 	if _, err := c.DeployAnchor(ctx, ""); record.KindOf(err) != record.Invalid || record.Hint(err) != "give its endpoint" {

@@ -3,18 +3,18 @@ package apitype
 import "dxd/record"
 
 // AnchorStatus says how far records have come on the chain. Without a chain
-// configured, chain_id is 0 and contract is absent.
+// configured, chain_id is 0 and contract is null.
 type AnchorStatus struct {
-	ChainID    int64          `json:"chain_id"`
-	Contract   record.Account `json:"contract,omitzero"`
-	Account    record.Account `json:"account" doc:"That pays for the transactions"`
-	Balance    string         `json:"balance" doc:"In wei, decimal; empty if the chain did not say"`
-	Unanchored int64          `json:"unanchored" doc:"Records that wait for a chain to be configured"`
-	Pending    int64          `json:"pending" doc:"Records that wait for a batch"`
-	Submitted  int64          `json:"submitted"`
-	Included   int64          `json:"included"`
-	Final      int64          `json:"final"`
-	Error      string         `json:"error" doc:"What keeps anchoring from going on; empty if nothing does"`
+	ChainID    int64           `json:"chain_id"`
+	Contract   *record.Account `json:"contract"`
+	Account    record.Account  `json:"account" doc:"That pays for the transactions"`
+	Balance    string          `json:"balance" doc:"In wei, decimal; empty if the chain did not say"`
+	Unanchored int64           `json:"unanchored" doc:"Records that wait for a chain to be configured"`
+	Pending    int64           `json:"pending" doc:"Records that wait for a batch"`
+	Submitted  int64           `json:"submitted"`
+	Included   int64           `json:"included"`
+	Final      int64           `json:"final"`
+	Error      string          `json:"error" doc:"What keeps anchoring from going on; empty if nothing does"`
 }
 
 // DeployAnchor asks to deploy the contract.
