@@ -6,9 +6,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"dxd/record"
 )
@@ -61,6 +63,12 @@ func (a *app) stateDir() (string, error) {
 	return filepath.Abs(dir)
 }
 
+// isTerminal tells whether a person is at the other end of a stream.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
 // say writes one message for people. What is not plainly printable, as it may
 // come from a partner, is replaced.
 func (a *app) say(message string) {
@@ -73,13 +81,44 @@ type field struct{ name, value string }
 // print writes the result: value with --json, otherwise the fields.
 func (a *app) print(value any, fields ...field) error {
 	if a.json {
-		enc := json.NewEncoder(a.out)
-		enc.SetEscapeHTML(false)
-		return enc.Encode(value)
+		return a.printJSON(value)
 	}
-	w := tabwriter.NewWriter(a.out, 0, 8, 2, ' ', 0)
+	return printFields(a.out, fields...)
+}
+
+func (a *app) printJSON(value any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(value)
+}
+
+// printFields leaves out those without a value.
+func printFields(out io.Writer, fields ...field) error {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	for _, f := range fields {
-		fmt.Fprintf(w, "%s\t%s\n", f.name, record.Printable(f.value, 1000))
+		if f.value != "" {
+			fmt.Fprintf(w, "%s\t%s\n", f.name, record.Printable(f.value, 1000))
+		}
 	}
 	return w.Flush()
 }
+
+// printTable writes a listing: values with --json, otherwise the rows below
+// the header, which stands there even if there are none.
+func (a *app) printTable(values any, header []string, rows [][]string) error {
+	if a.json {
+		return a.printJSON(values)
+	}
+	w := tabwriter.NewWriter(a.out, 0, 8, 2, ' ', 0)
+	for _, row := range append([][]string{header}, rows...) {
+		shown := make([]string, len(row))
+		for i, cell := range row {
+			shown[i] = record.Printable(cell, maxCell)
+		}
+		fmt.Fprintln(w, strings.TrimRight(strings.Join(shown, "\t"), "\t"))
+	}
+	return w.Flush()
+}
+
+// maxCell is how many characters a cell of a table may have.
+const maxCell = 60

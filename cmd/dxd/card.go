@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"io"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"dxd/client"
 	"dxd/internal/statedir"
 	"dxd/record"
 )
@@ -24,20 +26,22 @@ type cardJSON struct {
 }
 
 func (a *app) cardCommand() *cobra.Command {
-	card := &cobra.Command{
+	card := a.either(&cobra.Command{
 		Use:   "card",
-		Short: "Explain an organisation's card",
-		Args:  cobra.NoArgs,
-		RunE: a.do(func(*cobra.Command, []string) error {
-			return usagef("dxd card needs a subcommand")
-		}),
-	}
+		Short: "Print this organisation's card, to hand over to a partner",
+		Long: `Print this organisation's card with its nodes' addresses: a file to hand over to
+a partner, over any channel. Then compare the fingerprint over another channel
+that you trust, such as the telephone.`,
+		Example: `  dxd card > acme.card
+  dxd card show bolt.card`,
+		Args: cobra.NoArgs,
+	}, a.card)
 	card.AddCommand(&cobra.Command{
 		Use:   "show FILE",
 		Short: "Check a card file and explain it (- reads standard input)",
 		Args:  cobra.ExactArgs(1),
 		RunE: a.do(func(_ *cobra.Command, args []string) error {
-			file, err := a.readCardFile(args[0])
+			file, _, err := a.readCardFile(args[0])
 			if err != nil {
 				return err
 			}
@@ -47,19 +51,51 @@ func (a *app) cardCommand() *cobra.Command {
 	return card
 }
 
-func (a *app) readCardFile(path string) (record.OpenedCardFile, error) {
+func (a *app) card(ctx context.Context, c *client.Client, _ []string) error {
+	content, err := c.Card(ctx)
+	if err != nil {
+		return err
+	}
+	file, err := record.OpenCardFile(content)
+	if err != nil {
+		return err
+	}
+	if _, err := a.out.Write(content); err != nil {
+		return record.Errorf(record.Internal, "couldn't write the card: %w", err)
+	}
+	a.say("hand this file over, and compare the fingerprint over a line that you trust: " + file.Card.Body.Org.Fingerprint().String())
+	if len(addressesOf(file)) == 0 {
+		a.say("the card has no address, so partners can't call this node: see `announce` in dxd.toml")
+	}
+	return nil
+}
+
+// readCardFile gives the card file as it is, too: its signatures are over these
+// very bytes.
+func (a *app) readCardFile(path string) (record.OpenedCardFile, []byte, error) {
 	content, err := a.readInput(path, record.MaxCardFile)
 	if err != nil {
-		return record.OpenedCardFile{}, err
+		return record.OpenedCardFile{}, nil, err
 	}
-	return record.OpenCardFile(content)
+	file, err := record.OpenCardFile(content)
+	return file, content, err
+}
+
+// addressesOf lists the addresses of all nodes that the card file tells of.
+func addressesOf(file record.OpenedCardFile) []string {
+	all := []string{}
+	for _, p := range file.Presence {
+		all = append(all, p.Body.Addresses...)
+	}
+	return all
 }
 
 // readInput reads a small file that was named on the command line, or
 // standard input for "-".
 func (a *app) readInput(path string, limit int64) ([]byte, error) {
 	if path != "-" {
-		return statedir.ReadFile(path, limit)
+		content, err := statedir.ReadFile(path, limit)
+		return content, unreadable(err)
 	}
 	content, err := io.ReadAll(io.LimitReader(a.in, limit+1))
 	if err != nil {
@@ -74,7 +110,7 @@ func (a *app) readInput(path string, limit int64) ([]byte, error) {
 func (a *app) printCard(file record.OpenedCardFile, now time.Time) error {
 	body := file.Card.Body
 	card := cardJSON{
-		Org: body.Org, Name: body.Name, Fingerprint: body.Org.Fingerprint(), Addresses: []string{},
+		Org: body.Org, Name: body.Name, Fingerprint: body.Org.Fingerprint(), Addresses: addressesOf(file),
 		Serial: body.Serial, Expires: time.UnixMilli(body.Expires).UTC(), Nodes: body.Nodes, Accounts: body.Accounts,
 	}
 	card.Expired = !now.Before(card.Expires)
@@ -89,11 +125,8 @@ func (a *app) printCard(file record.OpenedCardFile, now time.Time) error {
 	for _, n := range card.Nodes {
 		fields = append(fields, field{"node", n.String()})
 	}
-	for _, p := range file.Presence {
-		for _, address := range p.Body.Addresses {
-			card.Addresses = append(card.Addresses, address)
-			fields = append(fields, field{"address", address})
-		}
+	for _, address := range card.Addresses {
+		fields = append(fields, field{"address", address})
 	}
 	for _, account := range card.Accounts {
 		fields = append(fields, field{"account", account.String()})

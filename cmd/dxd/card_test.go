@@ -92,7 +92,7 @@ func TestCardShowRefusesWhatIsNoCard(t *testing.T) {
 		"not JSON":           {[]byte("\x1b[31mcard"), "-", 1},
 		"empty":              {nil, "-", 1},
 		"endless":            {bytes.Repeat([]byte("a"), record.MaxCardFile+1), "-", 1},
-		"file that is gone":  {nil, other + ".gone", 6},
+		"file that is gone":  {nil, other + ".gone", 1},
 		"directory":          {nil, filepath.Dir(other), 1},
 		"two cards in a row": {append(bytes.Clone(content), content...), "-", 1},
 	} {

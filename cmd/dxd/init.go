@@ -7,6 +7,7 @@ import (
 
 	"dxd/crypto"
 	"dxd/internal/config"
+	"dxd/internal/daemon"
 	"dxd/internal/statedir"
 	"dxd/p2p"
 	"dxd/record"
@@ -35,7 +36,15 @@ func (a *app) initCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init --name NAME",
 		Short: "Make the state directory: keys and configuration",
-		Args:  cobra.NoArgs,
+		Long: `Make the state directory of an organisation: its keys, its card and dxd.toml.
+
+The keys are locked with a passphrase from --passphrase-file,
+DXD_PASSPHRASE_FILE, DXD_PASSPHRASE, systemd's credential "dxd-passphrase", or a
+prompt. Without a backup of the directory and the passphrase, nothing that is
+sent to you can be opened.`,
+		Example: `  dxd init --name "Acme Ltd"
+  dxd init --dir /var/lib/dxd --name "Acme Ltd" --passphrase-file /etc/dxd/passphrase`,
+		Args: cobra.NoArgs,
 		RunE: a.do(func(cmd *cobra.Command, _ []string) error {
 			return a.init(cmd.Context(), o)
 		}),
@@ -70,18 +79,8 @@ func (a *app) init(ctx context.Context, o initOptions) error {
 			return err
 		}
 	}
-	keys, err := crypto.Generate()
+	_, keys, err := daemon.Create(ctx, path, o.name, passphrase, content)
 	if err != nil {
-		return err
-	}
-	locked, err := keys.Lock(passphrase)
-	if err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if _, err := statedir.Create(path, locked, content, nil); err != nil {
 		return err
 	}
 	return a.printInit(path, keys, o)

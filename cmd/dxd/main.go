@@ -50,8 +50,17 @@ func run(args []string, in io.Reader, out, stderr io.Writer) int {
 // root is the command without arguments.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "dxd",
-		Short:         "Send confidential documents straight to partner organisations, and prove it later",
+		Use:   "dxd",
+		Short: "Send confidential documents straight to partner organisations, and prove it later",
+		Long: `dxd sends confidential documents straight to partner organisations, end to end
+encrypted, and anchors salted hashes of every record on a blockchain, so that
+each party can prove later, even to a stranger, what was sent, by whom, to whom
+and when.`,
+		Example: `  dxd init --name "Acme Ltd"                  make keys and configuration
+  dxd run                                     run the daemon
+  dxd card > acme.card                        hand this file to a partner
+  dxd partner add bolt.card --alias bolt      accept theirs
+  dxd send contract.pdf --to bolt --wait delivered`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -59,7 +68,22 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.dirFlag, "dir", "", "state directory (DXD_DIR; default ~/.dxd)")
 	flags.BoolVar(&a.json, "json", false, "print one JSON value")
 	flags.StringVar(&a.api, "api", "", "URL of the daemon, with its token in the file DXD_TOKEN_FILE (default: the socket in the state directory)")
-	root.AddCommand(a.initCommand(), a.cardCommand(), a.versionCommand())
+	root.AddGroup(
+		&cobra.Group{ID: "begin", Title: "To begin:"},
+		&cobra.Group{ID: "documents", Title: "Documents:"},
+		&cobra.Group{ID: "proof", Title: "Proof:"},
+	)
+	for group, commands := range map[string][]*cobra.Command{
+		"begin":     {a.initCommand(), a.runCommand(), a.cardCommand(), a.partnerCommand()},
+		"documents": {a.sendCommand(), a.transfersCommand(), a.transferCommand(), a.getCommand(), a.cancelCommand()},
+		"proof":     {a.notarizeCommand(), a.evidenceCommand()},
+		"":          {a.versionCommand()},
+	} {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
 	return root
 }
 
@@ -81,7 +105,7 @@ func (a *app) exit(err error) int {
 	if found {
 		hint = "did you mean " + strings.Join(strings.Fields(similar), " or ") + "?"
 	}
-	a.say("error: " + message)
+	a.say("error: " + strings.ReplaceAll(message, "\n", "; ")) // as errors.Join has them
 	if hint != "" {
 		a.say("hint: " + hint)
 	}

@@ -34,7 +34,8 @@ func (a *app) passphrase(ctx context.Context, file string, confirm bool) ([]byte
 		return nil, record.Errorf(record.Internal, "couldn't unset DXD_PASSPHRASE: %w", err)
 	}
 	if file != "" {
-		return readPassphrase(file)
+		p, err := readPassphrase(file)
+		return p, unreadable(err)
 	}
 	if set && value != "" {
 		return []byte(value), nil

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"dxd/internal/statedir"
+	"dxd/record"
+)
+
+// output is a file that is written whole or not at all.
+type output struct {
+	*statedir.File
+	path string
+	over bool // may take the place of a file
+	hash hash.Hash
+	size int64
+}
+
+// outputPath is where -o leads: into a directory under the given name, which
+// the sender chose, or to a file.
+func outputPath(o, name string) string {
+	info, err := os.Stat(o)
+	if strings.HasSuffix(o, string(filepath.Separator)) || err == nil && info.IsDir() {
+		return filepath.Join(o, safeName(name))
+	}
+	return o
+}
+
+// safeName keeps a sender from making a hidden file, which might be one that
+// a shell runs, or one that looks like a flag. What could leave the directory
+// was refused long before.
+func safeName(name string) string {
+	if strings.HasPrefix(name, ".") || strings.HasPrefix(name, "-") {
+		return "_" + name[1:]
+	}
+	return name
+}
+
+// newOutput begins the file; over allows to replace one that is there.
+func newOutput(path string, over bool) (*output, error) {
+	if err := mayPlace(path, over); err != nil {
+		return nil, err
+	}
+	f, err := statedir.NewFile(path, 0o600)
+	return &output{f, path, over, sha256.New(), 0}, unreadable(err)
+}
+
+// mayPlace refuses to replace a file without leave, and anything else, such as
+// a device, always.
+func mayPlace(path string, over bool) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return record.Errorf(record.Invalid, "couldn't write %q: %w", path, err)
+	case !info.Mode().IsRegular():
+		return record.Errorf(record.Conflict, "%q is not a file", path)
+	case !over:
+		return record.WithHint(record.Errorf(record.Conflict, "%q exists already", path), "--force replaces it")
+	}
+	return nil
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.File.Write(p)
+	o.hash.Write(p[:n])
+	o.size += int64(n)
+	return n, err
+}
+
+// fill copies all of r and puts the file in its place.
+func (o *output) fill(r io.Reader) (err error) {
+	if _, err = io.Copy(o, r); err == nil {
+		// Again: it may have come meanwhile.
+		err = mayPlace(o.path, o.over)
+	}
+	if err != nil {
+		return errors.Join(err, o.Abort())
+	}
+	return o.Commit()
+}
+
+func (o *output) sha256() string { return hex.EncodeToString(o.hash.Sum(nil)) }

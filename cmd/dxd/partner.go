@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"dxd/api/apitype"
+	"dxd/client"
+)
+
+func (a *app) partnerCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "partner",
+		Short: "The organisations that documents come from and go to",
+		Args:  cobra.NoArgs,
+		RunE: a.do(func(*cobra.Command, []string) error {
+			return usagef("dxd partner needs a subcommand")
+		}),
+	}
+	cmd.AddCommand(a.partnerAddCommand(), a.partnerListCommand(), a.partnerShowCommand())
+	cmd.AddCommand(a.partnerStateCommands()...)
+	return cmd
+}
+
+func (a *app) partnerListCommand() *cobra.Command {
+	return a.either(&cobra.Command{
+		Use:   "list",
+		Short: "List all partners",
+		Args:  cobra.NoArgs,
+	}, func(ctx context.Context, c *client.Client, _ []string) error {
+		partners, err := c.Partners(ctx)
+		if err != nil {
+			return err
+		}
+		if len(partners) == 0 && !a.json {
+			a.say("no partners yet: `dxd partner add FILE --alias NAME` accepts the card that one hands over")
+		}
+		rows := make([][]string, 0, len(partners))
+		for _, p := range partners {
+			rows = append(rows, []string{p.Alias, p.Name, p.State, yesNo(p.Connected), strconv.FormatInt(p.Queued, 10), dash(lastSeen(p))})
+		}
+		return a.printTable(partners, []string{"ALIAS", "NAME", "STATE", "CONNECTED", "QUEUED", "LAST SEEN"}, rows)
+	})
+}
+
+func (a *app) partnerShowCommand() *cobra.Command {
+	return a.either(&cobra.Command{
+		Use:               "show ALIAS",
+		Short:             "Show one partner",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeAlias,
+	}, func(ctx context.Context, c *client.Client, args []string) error {
+		p, err := c.Partner(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		return a.printPartner(p)
+	})
+}
+
+func lastSeen(p apitype.Partner) string {
+	if p.LastSeen == nil {
+		return ""
+	}
+	return localTime(*p.LastSeen)
+}
+
+func (a *app) printPartner(p apitype.Partner) error {
+	fields := []field{
+		{"alias", p.Alias}, {"name", p.Name}, {"state", p.State}, {"connected", yesNo(p.Connected)},
+		{"queued", strconv.FormatInt(p.Queued, 10)}, {"last seen", dash(lastSeen(p))},
+		{"fingerprint", p.Fingerprint.String()}, {"organisation", p.Org.String()},
+		{"card", strconv.FormatInt(p.Serial, 10) + ", expires " + localTime(p.Expires)},
+	}
+	for _, address := range p.Addresses {
+		fields = append(fields, field{"address", address})
+	}
+	return a.print(p, fields...)
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"io"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+// progress is a bar on the terminal. Its methods do nothing where there is no
+// terminal: a log is no place for it.
+type progress struct {
+	mu  sync.Mutex // guards bar, which several transfers move
+	bar *progressbar.ProgressBar
+}
+
+// barPace is how often the bar is drawn.
+const barPace = 100 * time.Millisecond
+
+// progress begins a bar up to total bytes; -1 is an unknown total.
+func (a *app) progress(what string, total int64) *progress {
+	if !isTerminal(a.stderr) || a.json && isTerminal(a.out) {
+		return &progress{}
+	}
+	return &progress{bar: progressbar.NewOptions64(total,
+		progressbar.OptionSetWriter(a.stderr),
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionShowBytes(true),
+		progressbar.OptionShowTotalBytes(true),
+		progressbar.OptionFullWidth(),
+		progressbar.OptionThrottle(barPace),
+		progressbar.OptionClearOnFinish(),
+	)}
+}
+
+// set moves the bar to n bytes.
+func (p *progress) set(n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar != nil {
+		p.bar.Set64(n) // a terminal that can't be drawn on is no reason to stop
+	}
+}
+
+func (p *progress) add(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar != nil {
+		p.bar.Add(n) // likewise
+	}
+}
+
+// done takes the bar off the terminal. It may be called twice.
+func (p *progress) done() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar != nil {
+		p.bar.Clear() // likewise
+		p.bar = nil
+	}
+}
+
+// reader moves the bar by what is read through it.
+func (p *progress) reader(r io.Reader) io.Reader { return &countedReader{r, p} }
+
+type countedReader struct {
+	io.Reader
+	p *progress
+}
+
+func (c *countedReader) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	c.p.add(n)
+	return n, err
+}

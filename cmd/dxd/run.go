@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"dxd/internal/daemon"
+)
+
+// runOptions is what `dxd run` is told.
+type runOptions struct {
+	passphraseFile string
+	listen         []string
+	announce       []string
+	api            string
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the daemon, in the foreground",
+		Long: `Run the daemon, in the foreground, and log to standard error.
+
+It says "daemon ready" once applications and partners can reach it. SIGTERM and
+SIGINT let what is under way come to a safe point and end it; a second signal
+ends it at once, which loses nothing either.`,
+		Example: `  dxd run --passphrase-file /run/secrets/dxd
+  dxd run --listen /ip4/0.0.0.0/tcp/4600 --announce /dns4/dxd.example.com/tcp/4600`,
+		Args: cobra.NoArgs,
+		RunE: a.do(func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context(), o) }),
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.passphraseFile, "passphrase-file", "", "file with the passphrase that locks the keys (DXD_PASSPHRASE_FILE)")
+	flags.StringArrayVar(&o.listen, "listen", nil, "multiaddr to listen on for partners (repeatable; DXD_LISTEN)")
+	flags.StringArrayVar(&o.announce, "announce", nil, "multiaddr to tell partners instead (repeatable; DXD_ANNOUNCE)")
+	flags.StringVar(&o.api, "api", "", "where local applications reach the daemon: unix:PATH or host:port (DXD_API)")
+	return cmd
+}
+
+func (a *app) run(ctx context.Context, o runOptions) error {
+	dir, c, err := a.configured()
+	if err != nil {
+		return err
+	}
+	for _, s := range []struct {
+		key    string
+		values []string
+	}{{"listen", o.listen}, {"announce", o.announce}} {
+		if len(s.values) > 0 {
+			if err := c.Set(s.key, s.values...); err != nil {
+				return err
+			}
+		}
+	}
+	if o.api != "" {
+		if err := c.Set("api", o.api); err != nil {
+			return err
+		}
+	}
+	if err := isFree(dir); err != nil {
+		return err
+	}
+	keys, err := a.unlock(ctx, dir, o.passphraseFile)
+	if err != nil {
+		return err
+	}
+	// No child of the daemon shall inherit it, needed or not.
+	if err := os.Unsetenv("DXD_PASSPHRASE"); err != nil {
+		return err
+	}
+	return daemon.Run(ctx, daemon.Options{Dir: dir, Config: c, Keys: keys, Log: c.Log.Logger(a.stderr), Build: build()})
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dxd/api/apitype"
+	"dxd/client"
+	"dxd/record"
+)
+
+// sendOptions is what `dxd send` is told.
+type sendOptions struct {
+	to        []string
+	name      string
+	mediaType string
+	requestID string
+	expires   time.Duration
+	wait      string
+	timeout   time.Duration
+}
+
+func (a *app) sendCommand() *cobra.Command {
+	var o sendOptions
+	cmd := &cobra.Command{
+		Use:   "send FILE --to ALIAS",
+		Short: "Send a document to one or more partners (- reads standard input)",
+		Long: `Send a document to one or more partners.
+
+When it ends, the document is queued: it is delivered once the partner can be
+reached, even if this machine is restarted meanwhile. With --wait it ends later;
+if --timeout comes first, the exit code is 8 and the work goes on.`,
+		Example: `  dxd send contract.pdf --to bolt
+  dxd send contract.pdf --to bolt --to carat --wait anchored --timeout 10m
+  tar c reports | dxd send - --name reports.tar --to bolt`,
+		Args: cobra.ExactArgs(1),
+	}
+	cmd.RunE = a.online(func(ctx context.Context, c *client.Client, args []string) error { return a.send(ctx, c, args[0], o) })
+	cmd.PreRunE = func(*cobra.Command, []string) error { return o.check() }
+	flags := cmd.Flags()
+	flags.StringArrayVar(&o.to, "to", nil, "alias of a recipient (repeatable)")
+	flags.StringVar(&o.name, "name", "", "the document's name, if not the file's")
+	flags.StringVar(&o.mediaType, "type", "", "media type (default application/octet-stream)")
+	flags.StringVar(&o.requestID, "request-id", "", "an id of yours: the same one never sends twice")
+	flags.DurationVar(&o.expires, "expires", 0, "when delivery is given up (default 168h)")
+	flags.StringVar(&o.wait, "wait", goals[0], "end once the document is queued, delivered or anchored")
+	flags.DurationVar(&o.timeout, "timeout", 0, "wait no longer than this (default: no limit)")
+	completeFlag(cmd, "to", a.completeAliasFlag)
+	completeFlag(cmd, "wait", cobra.FixedCompletions(goals, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func (o sendOptions) check() error {
+	switch {
+	case len(o.to) == 0:
+		return record.WithHint(record.Errorf(record.Invalid, "--to is missing"), "--to names a recipient; `dxd partner list` shows all")
+	case !slices.Contains(goals, o.wait):
+		return record.WithHint(record.Errorf(record.Invalid, "can't wait for %q", record.Printable(o.wait, 40)), "use queued, delivered or anchored")
+	case o.timeout < 0 || o.expires < 0:
+		return record.Errorf(record.Invalid, "a time can't be negative")
+	case o.mediaType != "":
+		return record.CheckMediaType(o.mediaType)
+	}
+	return nil
+}
+
+func (a *app) send(ctx context.Context, c *client.Client, path string, o sendOptions) error {
+	doc, err := a.openDocument(path)
+	if err != nil {
+		return err
+	}
+	defer doc.Close()
+	if err := doc.named(o.name); err != nil {
+		return err
+	}
+	sent, err := a.upload(ctx, c, doc, o)
+	if err != nil {
+		return err
+	}
+	// At this point the document is queued: whatever comes, its ids are told.
+	waited := a.waitAll(ctx, c, &sent, o)
+	return worst(append(waited, a.printSent(sent)))
+}
+
+func (a *app) upload(ctx context.Context, c *client.Client, doc document, o sendOptions) (apitype.Submitted, error) {
+	bar := a.progress("sealing", doc.size)
+	defer bar.done()
+	return c.Send(ctx, client.Submission{
+		To: o.to, Name: doc.name, Type: o.mediaType, RequestID: o.requestID, Expires: o.expires,
+	}, bar.reader(doc), doc.size)
+}
+
+func (a *app) printSent(s apitype.Submitted) error {
+	if a.json {
+		return a.printJSON(s)
+	}
+	fields := make([]field, 0, len(s.Transfers))
+	for _, t := range s.Transfers {
+		fields = append(fields, field{t.ID.String(), t.To + "  " + t.State})
+	}
+	return printFields(a.out, fields...)
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"dxd/api/apitype"
+	"dxd/client"
+	"dxd/record"
+)
+
+func (a *app) transferCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:               "transfer ID",
+		Short:             "Show one transfer or notarisation",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeTransfer,
+		RunE: a.online(func(ctx context.Context, c *client.Client, args []string) error {
+			id, err := transferID(args[0])
+			if err != nil {
+				return err
+			}
+			t, err := c.Transfer(ctx, id)
+			if err != nil {
+				return err
+			}
+			return a.printTransfer(t)
+		}),
+	}
+}
+
+// transferID reads an id from the command line. Where it can't be one, there
+// is no transfer with it either.
+func transferID(s string) (record.TransferID, error) {
+	id, err := record.ParseTransferID(s)
+	if err != nil {
+		err = record.WithHint(record.Errorf(record.NotFound, "%w", err), record.Hint(err))
+	}
+	return id, err
+}
+
+func (a *app) printTransfer(t apitype.Transfer) error {
+	done := ""
+	if t.State == "sending" || t.State == "receiving" || t.State == "queued" && t.BytesDone > 0 {
+		done = fmt.Sprintf("%s of %s", bytesOf(t.BytesDone), bytesOf(t.Size))
+	}
+	state := t.State
+	if t.Reason != "" {
+		state += " (" + t.Reason + ")"
+	}
+	expires := ""
+	if t.Expires != nil && (t.State == "queued" || t.State == "sending") {
+		expires = localTime(*t.Expires)
+	}
+	organisation := ""
+	if !t.Org.IsZero() {
+		organisation = t.Org.String()
+	}
+	return a.print(t,
+		field{"id", t.ID.String()}, field{"way", t.Direction}, field{"partner", t.Partner}, field{"organisation", organisation},
+		field{"kind", string(t.Kind)}, field{"name", t.Name}, field{"type", t.Type},
+		field{"size", fmt.Sprintf("%s (%d bytes)", bytesOf(t.Size), t.Size)}, field{"sha256", t.SHA256},
+		field{"state", state}, field{"across", done}, field{"anchor", t.Anchor}, field{"erased", ifTrue(t.Erased)},
+		field{"wire bytes", strconv.FormatInt(t.WireBytes, 10)}, field{"request id", t.RequestID},
+		field{"created", localTime(t.Created)}, field{"updated", localTime(t.Updated)}, field{"given up at", expires})
+}
+
+func ifTrue(b bool) string {
+	if b {
+		return yesNo(b)
+	}
+	return ""
+}
