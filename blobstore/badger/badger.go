@@ -11,11 +11,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/y"
 
 	"dxd/blobstore"
 	"dxd/record"
@@ -38,7 +40,8 @@ type Options struct {
 	// are refused last, since they make room. 0 means DefaultReserve.
 	Reserve int64
 
-	// Log gets what Badger says, at debug level; nil discards it.
+	// Log gets what Badger says, at debug level, and what it can't do (such
+	// as flush to a disk that fails) as a warning; nil discards it.
 	Log *slog.Logger
 }
 
@@ -127,26 +130,19 @@ func (s *Store) openJournal() error {
 	if err := s.checkFloor(); err != nil {
 		return err
 	}
-	log := &logger{log: s.log}
-	db, err := badger.OpenManaged(tuned(s.dir, log))
+	db, err := badger.OpenManaged(tuned(s.dir, &logger{s.log}))
 	if err != nil {
 		return openError(err)
 	}
 	s.db = db
-	if err := s.adopt(log); err != nil {
+	if err := s.adopt(); err != nil {
 		return errors.Join(err, db.Close())
 	}
 	return nil
 }
 
 // adopt makes an opened journal this store's.
-func (s *Store) adopt(log *logger) error {
-	// Badger goes on without a table whose index is damaged, as if what is
-	// in it had never been written. It tells only the log.
-	if log.lost.Load() {
-		return record.WithHint(record.Errorf(record.Damaged, "a part of the journal is damaged"),
-			"restore the state directory from a backup")
-	}
+func (s *Store) adopt() error {
 	s.readers.open(s.db.MaxVersion())
 	s.deleted.Store(true) // perhaps, before a crash
 	if err := s.wal.open(s.dir); err != nil {
@@ -160,6 +156,9 @@ func openError(err error) error {
 		return record.WithHint(record.Errorf(record.Conflict, "the journal is in use by another process"),
 			"stop the other dxd that runs with this state directory")
 	}
+	if strings.Contains(err.Error(), y.ErrChecksumMismatch.Error()) {
+		return errDamaged(err)
+	}
 	return diskError(err, "couldn't open the journal: %w", err)
 }
 
@@ -169,6 +168,11 @@ func (s *Store) usable() error {
 		return *err
 	}
 	return nil
+}
+
+func errDamaged(cause error) error {
+	return record.WithHint(record.Errorf(record.Damaged, "the journal is damaged: %w", cause),
+		"restore the state directory from a backup")
 }
 
 func errClosed() error { return record.Errorf(record.Unavailable, "the journal is closed") }

@@ -1,10 +1,13 @@
 package badger
 
 import (
+	"context"
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
 	"testing"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -20,15 +23,20 @@ type sealer struct {
 	key  []byte
 }
 
-func newSealer(t testing.TB, key byte) sealer {
-	t.Helper()
+func newAEAD(key byte) (sealer, error) {
 	k := make([]byte, chacha20poly1305.KeySize)
 	k[0] = key
 	aead, err := chacha20poly1305.NewX(k)
+	return sealer{aead, k}, err
+}
+
+func newSealer(t testing.TB, key byte) sealer {
+	t.Helper()
+	s, err := newAEAD(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sealer{aead, k}
+	return s
 }
 
 func (s sealer) Seal(plaintext, ad []byte) []byte {
@@ -74,4 +82,39 @@ func TestSuite(t *testing.T) {
 			}
 		}
 	})
+}
+
+func closeStore(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// count counts one on under "count".
+func count(tx blobstore.Tx) (n uint64, err error) {
+	v, err := tx.Get("count")
+	switch {
+	case err == nil:
+		n = binary.BigEndian.Uint64(v)
+	case record.KindOf(err) != record.NotFound:
+		return 0, err
+	}
+	n++
+	return n, tx.Set("count", binary.BigEndian.AppendUint64(nil, n))
+}
+
+func setRows(t testing.TB, s *Store, n int) {
+	t.Helper()
+	err := s.Update(context.Background(), func(tx blobstore.Tx) error {
+		for i := range n {
+			if err := tx.Set(blobstore.Key(fmt.Sprintf("row/%016d", i)), make([]byte, 300)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -18,9 +17,10 @@ import (
 const memTableSize = 8 << 20
 
 // valueThreshold is where Badger would begin to put values into its value
-// log. Ours stay below, in its tables, because the value log is synced with
-// its errors thrown away (value.go, valueLog.write), and gives deleted values
-// back late, by garbage collection after a compaction. So it stays empty.
+// log. Ours stay below, in its tables, and the value log stays empty: Badger
+// throws away the errors of its syncs (value.go, valueLog.write), does not
+// sync the directory when it begins a file, and gives deleted values back
+// late, by a garbage collection that a compaction has to come before.
 const valueThreshold = 1 << 20
 
 // tuned is Badger for a daemon that shares its machine.
@@ -29,6 +29,7 @@ func tuned(dir string, log *logger) badger.Options {
 	o.Logger = log
 	o.MetricsEnabled = false
 	o.MemTableSize = memTableSize
+	o.BaseTableSize = 512 << 10 // a compaction builds some 13 at a time in memory
 	o.NumMemtables = 2
 	o.ValueThreshold = valueThreshold
 	o.ValueLogFileSize = 1 << 20 // the least; it stays empty
@@ -55,17 +56,9 @@ func tuned(dir string, log *logger) badger.Options {
 }
 
 // logger passes on what Badger says, without the keys that may be part of it.
-type logger struct {
-	log  *slog.Logger
-	lost atomic.Bool // a table was left out
-}
+type logger struct{ log *slog.Logger }
 
-func (l *logger) Errorf(format string, args ...any) {
-	if strings.HasPrefix(format, "Ignoring table") {
-		l.lost.Store(true)
-	}
-	l.tell(slog.LevelWarn, format, args)
-}
+func (l *logger) Errorf(format string, args ...any)   { l.tell(slog.LevelWarn, format, args) }
 func (l *logger) Warningf(format string, args ...any) { l.tell(slog.LevelDebug, format, args) }
 func (l *logger) Infof(format string, args ...any)    { l.tell(slog.LevelDebug, format, args) }
 func (l *logger) Debugf(format string, args ...any)   { l.tell(slog.LevelDebug, format, args) }

@@ -66,8 +66,7 @@ func (s *Store) Check() error {
 	}
 	defer s.readers.leave(at)
 	if err := s.db.VerifyChecksum(); err != nil {
-		return record.WithHint(record.Errorf(record.Damaged, "the journal is damaged: %w", err),
-			"restore the state directory from a backup")
+		return errDamaged(err)
 	}
 	return nil
 }

@@ -45,8 +45,12 @@ func (w *wal) open(dir string) error {
 
 // follow looks after a commit whether it has begun a new file.
 func (w *wal) follow() error {
-	if _, err := os.Stat(w.path(w.last + 1)); errors.Is(err, fs.ErrNotExist) {
+	_, err := os.Stat(w.path(w.last + 1))
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	if err != nil {
+		return diskError(err, "couldn't look for the journal's log: %w", err)
 	}
 	w.last++
 	return w.adopt()
