@@ -132,16 +132,31 @@ func (x *Exchange) cancelIncoming(ctx context.Context, id record.TransferID) err
 		if err != nil || t.State != Receiving {
 			return err
 		}
-		file = t.Payload
-		x.end(&t, Cancelled, "")
-		if err := tx.Delete(fileKey(file)); err != nil {
-			return err
-		}
-		t.Payload = blobstore.FileID{}
-		return t.put(tx)
-	})
-	if err != nil || file.IsZero() {
+		file, err = x.cancelRow(tx, t)
 		return err
+	})
+	if err != nil {
+		return err
+	}
+	return x.dropIncoming(ctx, id, file)
+}
+
+// cancelRow ends a transfer that is on its way in, and gives its file up.
+func (x *Exchange) cancelRow(tx blobstore.Tx, t Transfer) (blobstore.FileID, error) {
+	file := t.Payload
+	x.end(&t, Cancelled, "")
+	t.Payload = blobstore.FileID{}
+	if err := tx.Delete(fileKey(file)); err != nil {
+		return file, err
+	}
+	return file, t.put(tx)
+}
+
+// dropIncoming ends the stream of a payload that was given up, and removes
+// its file; none is no work. A crash before it leaves the file to the sweep.
+func (x *Exchange) dropIncoming(ctx context.Context, id record.TransferID, file blobstore.FileID) error {
+	if file.IsZero() {
+		return nil
 	}
 	x.flight.stop(id)
 	if err := x.inbox.drop(ctx, id); err != nil {
@@ -158,7 +173,11 @@ func (x *Exchange) Remove(tx blobstore.Tx, org record.OrgID) error {
 		if err != nil {
 			return err
 		}
-		ids = append(ids, record.TransferID(e.Value[32:]))
+		w, err := parseWaiting(e.Value)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, w.id)
 	}
 	for _, id := range ids {
 		t, err := getTransfer(tx, id)

@@ -274,6 +274,20 @@ func TestATransferExpires(t *testing.T) {
 	}
 }
 
+func TestATransferExpiresBehindOneThatDoesNot(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	b.halt()
+	a.send("bert", []byte("waits for days"))
+	sent, err := a.Submit(t.Context(), exchange.Submission{To: []string{"bert"}, Name: "a", Expires: time.Second, Size: 0}, strings.NewReader(""))
+	check(t, err)
+	_, err = a.book.SetState(t.Context(), "bert", partner.Suspended, nothing)
+	check(t, err)
+	if v := a.ended(sent[0].ID); v.State != exchange.Failed || v.Reason != "expired" {
+		t.Errorf("the transfer is %s (%s)", v.State, v.Reason)
+	}
+}
+
 func TestCancelStopsBothSides(t *testing.T) {
 	a, b := newNode(t, "anna"), newNode(t, "bert")
 	pair(t, a, b)

@@ -2,7 +2,9 @@ package exchange
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -40,6 +42,16 @@ type outbox struct {
 type worker struct {
 	wake      chan struct{} // one token: look again now
 	connected chan struct{} // one token: and begin the pauses anew
+
+	mu     sync.Mutex // guards expiry
+	expiry int64      // no waiting transfer expires before this, in ms; 0: not known
+}
+
+// expires notes that a transfer which waits from now on expires at this time.
+func (w *worker) expires(ms int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.expiry = min(w.expiry, ms)
 }
 
 func (o *outbox) begin(ctx context.Context, group *sync.WaitGroup) {
@@ -60,6 +72,26 @@ func (x *Exchange) wake(org record.OrgID, w work) {
 	if worker := x.worker(org, w); worker != nil {
 		token(worker.wake)
 	}
+}
+
+// wakeToSend wakes the worker that delivers, for a transfer that expires then.
+func (x *Exchange) wakeToSend(org record.OrgID, expires time.Time) {
+	if worker := x.worker(org, docWork); worker != nil {
+		worker.expires(expires.UnixMilli())
+		token(worker.wake)
+	}
+}
+
+// soonest is when the next transfer expires. If that is over, the worker is
+// about to look: what is noted from then on counts beside what it finds.
+func (w *worker) soonest(now int64) int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	soonest := w.expiry
+	if soonest <= now {
+		w.expiry = math.MaxInt64
+	}
+	return soonest
 }
 
 // Connected is to be called when a connection to a node came up: whatever
@@ -188,7 +220,7 @@ func (x *Exchange) run(ctx context.Context, org record.OrgID, w work, self *work
 	}
 	pause.Reset()
 	for ctx.Err() == nil {
-		wait, err := x.step(ctx, org, w)
+		wait, err := x.step(ctx, org, w, self)
 		if err != nil && ctx.Err() == nil {
 			x.Log.Debug("couldn't reach a partner", "work", string(w), "error", err)
 			wait = min(wait, pause.NextBackOff())
@@ -218,19 +250,93 @@ const never = 24 * time.Hour
 
 // step does what can be done now and says when to look again. An error means
 // that the partner can't be reached.
-func (x *Exchange) step(ctx context.Context, org record.OrgID, w work) (time.Duration, error) {
+func (x *Exchange) step(ctx context.Context, org record.OrgID, w work, self *worker) (time.Duration, error) {
+	wait := never
+	if w == docWork {
+		var err error
+		if wait, err = x.expireWaiting(ctx, org, self); err != nil {
+			return never, err
+		}
+	}
 	p, err := x.Book.ByOrg(org)
 	if err != nil || p.State != partner.Active {
-		return never, nil // its state changing wakes
+		return wait, nil // its state changing wakes
 	}
 	switch w {
 	case docWork:
-		return x.deliverWaiting(ctx, p)
+		return wait, x.deliverWaiting(ctx, p)
 	case pushWork:
-		return x.pushWaiting(ctx, p)
+		return wait, x.pushWaiting(ctx, p)
 	default:
-		return never, x.sayHello(ctx, p)
+		return wait, x.sayHello(ctx, p)
 	}
+}
+
+// expireWaiting ends the transfers whose time is over, whether their partner
+// can be reached or not, and says how long it is until the next.
+func (x *Exchange) expireWaiting(ctx context.Context, org record.OrgID, self *worker) (time.Duration, error) {
+	now := x.Now().UnixMilli()
+	if soonest := self.soonest(now); soonest > now {
+		return untilExpiry(now, soonest), nil
+	}
+	over, soonest, err := x.scanExpiry(ctx, org, now)
+	if err != nil {
+		self.expires(0)
+		return never, err
+	}
+	for _, id := range over {
+		if err := x.giveUp(ctx, id, Failed, reasonExpired); err != nil {
+			return never, err
+		}
+	}
+	self.expires(soonest)
+	return untilExpiry(now, soonest), nil
+}
+
+func untilExpiry(now, soonest int64) time.Duration {
+	return min(never, time.Duration(soonest-now)*time.Millisecond)
+}
+
+// scanExpiry lists what is over by now, and when the next will be.
+func (x *Exchange) scanExpiry(ctx context.Context, org record.OrgID, now int64) (over []record.TransferID, soonest int64, err error) {
+	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
+		over, soonest = nil, now+never.Milliseconds()
+		for e, err := range tx.Scan(orgKey(tx, prefixQueue, org), "", false) {
+			if err != nil {
+				return err
+			}
+			w, err := parseWaiting(e.Value)
+			if err != nil {
+				return err
+			}
+			if w.expires <= now {
+				over = append(over, w.id)
+			} else {
+				soonest = min(soonest, w.expires)
+			}
+		}
+		return nil
+	})
+	return over, soonest, err
+}
+
+// waiting is what stands in the queue of a lane.
+type waiting struct {
+	org     record.OrgID
+	id      record.TransferID
+	expires int64
+}
+
+func (w waiting) value() []byte {
+	return append(append(w.org.Key(), w.id[:]...), bigEndian(w.expires)...)
+}
+
+func parseWaiting(value []byte) (waiting, error) {
+	org, err := orgOf(value)
+	if err != nil || len(value) != 32+16+8 {
+		return waiting{}, record.Errorf(record.Damaged, "an entry of a queue is cut off")
+	}
+	return waiting{org, record.TransferID(value[32:48]), int64(binary.BigEndian.Uint64(value[48:]))}, nil
 }
 
 // PartnerChanged is to be called when a partner was added, or its state or
@@ -248,48 +354,44 @@ const window = 64
 
 // deliverWaiting delivers the partner's documents, oldest first, until none is
 // due. One that the partner refused for now waits, and the next is tried.
-func (x *Exchange) deliverWaiting(ctx context.Context, p partner.Partner) (time.Duration, error) {
+func (x *Exchange) deliverWaiting(ctx context.Context, p partner.Partner) error {
 	refused := map[record.TransferID]bool{} // for now, in this step
 	for {
 		t, found, err := x.nextWaiting(ctx, p.Org, refused)
 		if err != nil {
-			return never, err
+			return err
 		}
 		if !found {
 			if len(refused) > 0 {
-				return never, record.Errorf(record.Unavailable, "the partner takes some documents later")
+				return record.Errorf(record.Unavailable, "the partner takes some documents later")
 			}
-			return never, nil
+			return nil
 		}
-		if x.Now().UnixMilli() >= t.Expires {
-			if err := x.giveUp(ctx, t.ID, Failed, reasonExpired); err != nil {
-				return never, err
-			}
-			continue
-		}
-		err = x.deliver(ctx, p, t)
-		var r *refusedError
-		switch {
-		case err == nil:
-		case errors.As(err, &r) && r.Retry:
-			x.Log.Info("a partner takes a document later", "transfer", t.ID, "reason", record.Printable(r.Reason, 80))
-			refused[t.ID] = true
-		case errors.As(err, &r):
-			if err := x.giveUp(ctx, t.ID, Failed, knownReason(r.Reason)); err != nil {
-				return never, err
-			}
-		default:
-			return x.untilExpiry(t), err
+		if err := x.deliverOne(ctx, p, t, refused); err != nil {
+			return err
 		}
 		if p, err = x.Book.ByOrg(p.Org); err != nil || p.State != partner.Active {
-			return never, nil
+			return nil
 		}
 	}
 }
 
-// untilExpiry is when a transfer has to be looked at again at the latest.
-func (x *Exchange) untilExpiry(t Transfer) time.Duration {
-	return min(never, max(0, time.UnixMilli(t.Expires).Sub(x.Now())))
+// deliverOne delivers a transfer or takes the partner's no: for now, or for good.
+func (x *Exchange) deliverOne(ctx context.Context, p partner.Partner, t Transfer, refused map[record.TransferID]bool) error {
+	if x.Now().UnixMilli() >= t.Expires {
+		return x.giveUp(ctx, t.ID, Failed, reasonExpired)
+	}
+	err := x.deliver(ctx, p, t)
+	var r *refusedError
+	if !errors.As(err, &r) {
+		return err
+	}
+	if !r.Retry {
+		return x.giveUp(ctx, t.ID, Failed, knownReason(r.Reason))
+	}
+	x.Log.Info("a partner takes a document later", "transfer", t.ID, "reason", record.Printable(r.Reason, 80))
+	refused[t.ID] = true
+	return nil
 }
 
 // nextWaiting finds the oldest waiting transfer that is not to be skipped.
@@ -301,14 +403,17 @@ func (x *Exchange) nextWaiting(ctx context.Context, org record.OrgID, skip map[r
 			if err != nil {
 				return err
 			}
-			if looked++; looked > window || len(e.Value) != 48 {
+			if looked++; looked > window {
 				return nil
 			}
-			id := record.TransferID(e.Value[32:])
-			if skip[id] {
+			w, err := parseWaiting(e.Value)
+			if err != nil {
+				return err
+			}
+			if skip[w.id] {
 				continue
 			}
-			t, err = getTransfer(tx, id)
+			t, err = getTransfer(tx, w.id)
 			found = err == nil
 			return err
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -94,18 +93,18 @@ type ack struct {
 }
 
 // pushWaiting tells a partner what waits for it.
-func (x *Exchange) pushWaiting(ctx context.Context, p partner.Partner) (time.Duration, error) {
+func (x *Exchange) pushWaiting(ctx context.Context, p partner.Partner) error {
 	for {
 		waiting, err := x.waitingPushes(ctx, p.Org)
 		if err != nil || len(waiting) == 0 {
-			return never, err
+			return err
 		}
 		later, err := x.pushAll(ctx, p, waiting)
 		if err != nil {
-			return never, err
+			return err
 		}
 		if later {
-			return never, record.Errorf(record.Unavailable, "the partner takes some news later")
+			return record.Errorf(record.Unavailable, "the partner takes some news later")
 		}
 	}
 }
@@ -348,29 +347,45 @@ func (x *Exchange) takeVoid(ctx context.Context, from record.OrgID, n news) (rec
 	if v.Body.Org != from || v.Body.Recipient != x.Keys.Org() {
 		return receipt, record.Errorf(record.Refused, "a void that is not from this partner to us")
 	}
-	t, err := x.Get(ctx, n.Transfer)
-	if record.KindOf(err) == record.NotFound {
-		return receipt, nil
-	}
-	if err != nil {
-		return receipt, err
-	}
-	if t.Direction != In || t.Partner != from {
-		return receipt, record.Errorf(record.Refused, "a void of another's transfer")
-	}
-	if t.State == Receiving {
-		return receipt, x.cancelIncoming(ctx, t.ID)
-	}
-	if t.State != Received || t.Record != v.Body.Manifest {
-		return receipt, nil
-	}
-	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
-		raw, err := tx.Get(receiptsKey(t.ID) + bigEndian(0))
-		if err != nil {
+	return x.voided(ctx, from, n.Transfer, v)
+}
+
+// voided ends what is not here whole, now and if it is offered once more; if
+// it is here, its receipt is the answer.
+func (x *Exchange) voided(ctx context.Context, from record.OrgID, id record.TransferID, v record.Signed[record.Void]) (receipt record.Envelope, err error) {
+	var file blobstore.FileID
+	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		receipt, file = record.Envelope{}, blobstore.FileID{}
+		t, err := getTransfer(tx, id)
+		switch {
+		case record.KindOf(err) == record.NotFound:
+			return tx.Set(voidedKey(tx, v.Body.Manifest), nil)
+		case err != nil:
 			return err
+		case t.Direction != In || t.Partner != from:
+			return record.Errorf(record.Refused, "a void of another's transfer")
+		case t.State == Received && t.Record == v.Body.Manifest:
+			receipt, err = firstReceipt(tx, id)
+			return err
+		case t.State == Receiving:
+			file, err = x.cancelRow(tx, t)
+			if err != nil {
+				return err
+			}
 		}
-		receipt, err = record.ParseEnvelope(raw)
-		return err
+		return tx.Set(voidedKey(tx, v.Body.Manifest), nil)
 	})
+	if err == nil {
+		err = x.dropIncoming(ctx, id, file)
+	}
 	return receipt, err
+}
+
+// firstReceipt reads the receipt that says that a payload is here.
+func firstReceipt(tx blobstore.ReadTx, id record.TransferID) (record.Envelope, error) {
+	raw, err := tx.Get(receiptsKey(id) + bigEndian(0))
+	if err != nil {
+		return record.Envelope{}, err
+	}
+	return record.ParseEnvelope(raw)
 }

@@ -168,7 +168,6 @@ func (o offer) check() error {
 // here already, else the row of what has come so far.
 func (x *Exchange) lookUp(ctx context.Context, a *arrival) (receipt record.Envelope, err error) {
 	var t Transfer
-	var raw []byte
 	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
 		if err := partner.Require(tx, a.from.Org, x.Now()); err != nil {
 			return err
@@ -179,7 +178,7 @@ func (x *Exchange) lookUp(ctx context.Context, a *arrival) (receipt record.Envel
 			return nil
 		}
 		if err == nil && t.State == Received {
-			raw, err = tx.Get(receiptsKey(t.ID) + bigEndian(0))
+			receipt, err = firstReceipt(tx, t.ID)
 		}
 		return err
 	})
@@ -199,7 +198,7 @@ func (x *Exchange) lookUp(ctx context.Context, a *arrival) (receipt record.Envel
 		x.Log.Error("alarm: a partner offers other content under an id that it used", "transfer", t.ID)
 		return receipt, record.Errorf(record.Conflict, "the id was used for other content")
 	}
-	return record.ParseEnvelope(raw)
+	return receipt, nil
 }
 
 // takeIn receives the payload, or the rest of it, and answers with the receipt.
@@ -524,6 +523,9 @@ func (x *Exchange) received(ctx context.Context, a *arrival, v verified) (record
 }
 
 func (x *Exchange) putReceived(tx blobstore.Tx, a *arrival, v verified, receipt record.Envelope) error {
+	if _, err := tx.Get(voidedKey(tx, v.manifest.ID())); record.KindOf(err) != record.NotFound {
+		return errors.Join(err, refuse(reasonCancelled))
+	}
 	if err := x.checkNumber(tx, v.manifest); err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func (s *Submission) check() error {
 	if len(s.To) == 0 {
 		return record.Errorf(record.Invalid, "no recipient")
 	}
-	if slices.Sort(s.To); len(slices.Compact(slices.Clone(s.To))) != len(s.To) {
+	if len(slices.Compact(slices.Sorted(slices.Values(s.To)))) != len(s.To) {
 		return record.Errorf(record.Invalid, "a recipient is named twice")
 	}
 	if s.Expires == 0 {
@@ -127,7 +127,7 @@ func (x *Exchange) Submit(ctx context.Context, s Submission, body io.Reader) ([]
 	// At this point the transfers are queued; a crash after this delivers them.
 	x.at(AfterQueued)
 	for _, r := range recipients {
-		x.wake(r.Org, docWork)
+		x.wakeToSend(r.Org, x.Now().Add(s.Expires))
 	}
 	return x.views(ctx, ids)
 }
@@ -305,7 +305,7 @@ func (x *Exchange) number(tx blobstore.Tx, t *Transfer, to partner.Partner, m re
 	if err := tx.Set(headKey(tx, to.Org, record.LaneDoc), raw); err != nil {
 		return signed, err
 	}
-	return signed, tx.Set(queueKey(tx, *t), append(to.Org.Key(), t.ID[:]...))
+	return signed, tx.Set(queueKey(tx, *t), waiting{to.Org, t.ID, t.Expires}.value())
 }
 
 // nextHead is the head that the next number makes, its record not yet known.

@@ -83,7 +83,8 @@ const (
 	prefixOpening blobstore.Key = "x/a/" // <transfer>: the opening's bytes
 	prefixRecord  blobstore.Key = "x/m/" // <transfer>: manifest or notarisation
 	prefixReceipt blobstore.Key = "x/r/" // <transfer>/<n>
-	prefixVoid    blobstore.Key = "x/v/" // <transfer>
+	prefixVoid    blobstore.Key = "x/v/" // <transfer>: the void that we signed
+	prefixVoided  blobstore.Key = "x/w/" // <manifest>: that its sender voided it
 	prefixFile    blobstore.Key = "x/b/" // <file>: that a row needs it
 	prefixByID    blobstore.Key = "x/i/" // <record>: its transfer
 	prefixRequest blobstore.Key = "x/u/" // <request id>: its transfers
@@ -110,6 +111,10 @@ func timeKey(t Transfer) blobstore.Key {
 
 func byRecordKey(tx blobstore.ReadTx, id record.RecordID) blobstore.Key {
 	return prefixByID + tx.Index("record", id[:])
+}
+
+func voidedKey(tx blobstore.ReadTx, manifest record.RecordID) blobstore.Key {
+	return prefixVoided + tx.Index("record", manifest[:])
 }
 
 func orgKey(tx blobstore.ReadTx, prefix blobstore.Key, org record.OrgID) blobstore.Key {

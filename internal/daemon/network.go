@@ -50,9 +50,11 @@ func (d *Daemon) connected(node record.NodeID, up bool) {
 	if up {
 		d.Exchange.Connected(node)
 	}
-	if err := d.Book.Seen(context.Background(), p.Org); err != nil {
-		d.log.Warn("couldn't note when a partner was seen", "error", err)
-	}
+	d.wg.Go(func() { // the host waits for us, and the journal may take a while
+		if err := d.Book.Seen(context.Background(), p.Org); err != nil {
+			d.log.Warn("couldn't note when a partner was seen", "error", err)
+		}
+	})
 }
 
 // partnerChanged drops who may not be connected any more, and wakes what
