@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -275,7 +276,7 @@ func (x *Exchange) takeNews(ctx context.Context, from record.OrgID, n news) ack 
 // queue, which asks the chain before it believes it.
 func (x *Exchange) takeProof(ctx context.Context, from record.OrgID, proof []byte) error {
 	return x.Journal.Update(ctx, func(tx blobstore.Tx) error {
-		return queue.Receive(tx, proof, func(id record.RecordID) (record.Hash, error) {
+		return queue.Receive(tx, proof, func(id record.RecordID, account record.Account) (record.Hash, error) {
 			t, err := transferOf(tx, id)
 			if err != nil {
 				return record.Hash{}, err
@@ -287,9 +288,26 @@ func (x *Exchange) takeProof(ctx context.Context, from record.OrgID, proof []byt
 			if err != nil {
 				return record.Hash{}, err
 			}
-			return e.Leaf(), nil
+			return e.Leaf(), x.checkAnchorer(tx, e, account)
 		})
 	})
+}
+
+// checkAnchorer tells whether the account stands on the card that the record
+// names, or on ours: evidence takes no other.
+func (x *Exchange) checkAnchorer(tx blobstore.ReadTx, e record.Envelope, account record.Account) error {
+	_, id, err := record.SignerOf(e)
+	if err != nil {
+		return err
+	}
+	card, err := x.cardOf(tx, id)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(card.Body.Accounts, account) && !slices.Contains(x.Book.Self().Body.Accounts, account) {
+		return record.Errorf(record.Refused, "a proof by the account %s, which is on neither card", account)
+	}
+	return nil
 }
 
 // recordOf finds a transfer's record by its id: manifest or receipt.

@@ -27,14 +27,15 @@ type pushed struct {
 }
 
 // Receive takes the proof of a record that we hold from a partner. leafOf finds
-// the record's leaf, to which the path is compared. The proof counts for
-// nothing before Run has asked the chain; without a chain it is kept as it is.
-func Receive(tx blobstore.Tx, proof []byte, leafOf func(record.RecordID) (record.Hash, error)) error {
+// the record's leaf, to which the path is compared, and refuses an account that
+// may not anchor it. The proof counts for nothing before Run has asked the
+// chain; without a chain it is kept as it is.
+func Receive(tx blobstore.Tx, proof []byte, leafOf func(id record.RecordID, account record.Account) (record.Hash, error)) error {
 	p, err := hashanchor.ParseProof(proof)
 	if err != nil {
 		return err
 	}
-	hash, err := leafOf(p.Record)
+	hash, err := leafOf(p.Record, p.Anchor.Account)
 	if err != nil {
 		return err
 	}
