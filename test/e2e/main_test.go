@@ -1,0 +1,85 @@
+// Package e2e_test runs real daemons in processes of their own, over loopback,
+// and does to them what life does: kill -9 at each commit point and in the
+// middle of a file, a chain that is away, flipped bits, and an observer of the
+// wire, the disks and the logs.
+//
+// It never reaches into a daemon that runs: it has the client, the state
+// directory, the network, signals, and the seam that ends the process at a
+// commit point.
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+	"time"
+
+	"dxd/crypto"
+	"dxd/exchange"
+	"dxd/internal/config"
+	"dxd/internal/daemon"
+	"dxd/internal/statedir"
+	"dxd/record"
+)
+
+// The test binary is the daemon, too, if these are set.
+const (
+	envDir   = "DXD_E2E_DIR"    // the state directory to run on
+	envPoint = "DXD_E2E_DIE_AT" // the commit point at which the process dies
+)
+
+func TestMain(m *testing.M) {
+	dir := os.Getenv(envDir)
+	if dir == "" {
+		os.Exit(m.Run())
+	}
+	if err := runDaemon(dir); err != nil {
+		fmt.Fprintf(os.Stderr, "dxd: error: %s: %v\n", record.KindOf(err), err)
+		os.Exit(1)
+	}
+}
+
+// runDaemon is what `dxd run` does, but for the seam, the pace of retries, and
+// that the daemon ends with the test.
+func runDaemon(dir string) error {
+	go func() { // for as long as the process lives
+		_, _ = io.Copy(io.Discard, os.Stdin) // ends when the test holds the other end no more
+		os.Exit(3)
+	}()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	d, err := statedir.Open(dir)
+	if err != nil {
+		return err
+	}
+	c, err := config.Load(dir, func(string) (string, bool) { return "", false })
+	if err != nil {
+		return err
+	}
+	file, err := d.Keyring()
+	if err != nil {
+		return err
+	}
+	keys, err := crypto.Unlock(file, nil)
+	if err != nil {
+		return err
+	}
+	return daemon.Run(ctx, daemon.Options{
+		Dir: d, Config: c, Keys: keys, Log: c.Log.Logger(os.Stderr), Seam: dieAt(exchange.Point(os.Getenv(envPoint))),
+		Retry: exchange.Retry{First: 20 * time.Millisecond, Longest: 500 * time.Millisecond},
+	})
+}
+
+// dieAt kills the process at a commit point, as kill -9 does.
+func dieAt(point exchange.Point) func(exchange.Point) {
+	return func(p exchange.Point) {
+		if p == point {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // can't fail: it is our own
+			select {}                                      // nothing follows until the signal is there
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package e2e_test
+
+import (
+	"testing"
+
+	"dxd/api/apitype"
+	"dxd/client"
+	"dxd/exchange"
+)
+
+// A small document goes along with its offer; a large one has a row while it
+// is received.
+const (
+	small = 20 << 10
+	large = 3 << 20
+)
+
+func TestADeathAtACommitPointEndsInOneState(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		point  exchange.Point
+		atHome bool // the sender dies
+		sizes  []int64
+	}{
+		{"the sender dies before its promise", exchange.BeforeQueued, true, []int64{small, large}},
+		{"the sender dies after its promise", exchange.AfterQueued, true, []int64{small, large}},
+		{"the sender dies with the receipt in hand", exchange.BeforeDelivered, true, []int64{small, large}},
+		{"the sender dies when all is done", exchange.AfterDelivered, true, []int64{small, large}},
+		{"the recipient dies with a file and no row", exchange.BeforeReceiving, false, []int64{large}},
+		{"the recipient dies with a row and an empty file", exchange.AfterReceiving, false, []int64{large}},
+		{"the recipient dies with all bytes and no file", exchange.BeforeStored, false, []int64{small, large}},
+		{"the recipient dies with a file and no receipt", exchange.BeforeReceived, false, []int64{small, large}},
+		{"the recipient dies before its receipt is sent", exchange.AfterReceived, false, []int64{small, large}},
+	} {
+		for _, size := range c.sizes {
+			d := document{seed: string(c.point), size: size}
+			name := c.name + map[bool]string{true: ", small", false: ", large"}[size == small]
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				dieAndRecover(t, c.point, c.atHome, d)
+			})
+		}
+	}
+}
+
+func dieAndRecover(t *testing.T, point exchange.Point, atHome bool, d document) {
+	a, b := newOrg(t, "alpha"), newOrg(t, "beta")
+	dying := b
+	if atHome {
+		dying = a
+	}
+	dying.dieAt = point
+	a.start()
+	b.start()
+	pair(a, b)
+
+	submit := func() (apitype.Submitted, error) {
+		return a.Send(t.Context(), client.Submission{To: []string{b.name}, Name: "contract.pdf", RequestID: "r"}, d.open(), d.size)
+	}
+	promised, err := submit()
+	if died := point == exchange.BeforeQueued || point == exchange.AfterQueued; (err != nil) != died {
+		t.Fatalf("the caller got %v", err)
+	}
+	within(t, "death", dying.process.gone)
+	if !dying.process.died() {
+		t.Fatalf("it ended otherwise: %s", dying.process.log)
+	}
+	dying.dieAt = ""
+	dying.start()
+
+	if point == exchange.BeforeQueued {
+		nothingIsLeft(a)
+	} else {
+		recovered := a.transfers()
+		if len(recovered) != 1 || err == nil && recovered[0].ID != promised.Transfers[0].ID {
+			t.Fatalf("what was promised is not there: %+v", recovered)
+		}
+		a.delivered(recovered[0].ID)
+	}
+	// A caller that got no answer asks again, and it is the same document.
+	again, err := submit()
+	check(t, err)
+	id := again.Transfers[0].ID
+	a.delivered(id)
+	agree(a, b, id, d)
+}
+
+// nothingIsLeft fails unless what was not promised is gone.
+func nothingIsLeft(o *org) {
+	o.t.Helper()
+	until(o.t, "an empty directory", func() string {
+		if names := o.payloads(); len(names) > 0 {
+			return names[0]
+		}
+		return ""
+	})
+	if all := o.transfers(); len(all) != 0 {
+		o.t.Errorf("a transfer that nobody was promised: %+v", all)
+	}
+}
