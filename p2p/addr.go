@@ -33,6 +33,13 @@ func checkAddr(addr string) (ma.Multiaddr, error) {
 }
 
 // checkListen parses an address to listen on, which has no name.
+// CheckListen tells whether the host could listen on addr: as CheckAddr, but an
+// IP address, which may stand for all, and port 0 for any free one.
+func CheckListen(addr string) error {
+	_, err := checkListen(addr)
+	return err
+}
+
 func checkListen(addr string) (ma.Multiaddr, error) { return parseAddr(addr, false) }
 
 const addrHint = "addresses look like /ip4/192.0.2.7/tcp/4001, /dns4/node.example.org/tcp/4001 or /ip4/192.0.2.7/udp/4001/quic-v1"

@@ -232,7 +232,7 @@ func addressesOf(list []record.Signed[record.Presence]) []string {
 }
 
 // SetState suspends, resumes or removes a partner. What more does, in the same
-// update, belongs to the change.
+// update, belongs to the change; it may be nil.
 func (b *Book) SetState(ctx context.Context, alias string, s State, more func(tx blobstore.Tx, org record.OrgID) error) (Partner, error) {
 	p, err := b.ByAlias(alias)
 	if err != nil {
@@ -246,6 +246,9 @@ func (b *Book) SetState(ctx context.Context, alias string, s State, more func(tx
 		r.State = s
 		if err := r.put(tx); err != nil {
 			return err
+		}
+		if more == nil {
+			return nil
 		}
 		return more(tx, p.Org)
 	})

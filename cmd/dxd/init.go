@@ -98,7 +98,7 @@ func (o initOptions) check() error {
 		return err
 	}
 	for _, addr := range o.listen {
-		if err := p2p.CheckAddr(addr); err != nil {
+		if err := p2p.CheckListen(addr); err != nil {
 			return err
 		}
 	}

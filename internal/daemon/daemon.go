@@ -60,6 +60,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := p2p.RouteLogs(o.Log); err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // 64 MiB lie around from the passphrase's Argon2id
 	d, err := Start(ctx, o)
 	if err != nil {
 		return err
