@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -76,8 +77,8 @@ and when.`,
 	for group, commands := range map[string][]*cobra.Command{
 		"begin":     {a.initCommand(), a.runCommand(), a.cardCommand(), a.partnerCommand()},
 		"documents": {a.sendCommand(), a.transfersCommand(), a.transferCommand(), a.getCommand(), a.cancelCommand()},
-		"proof":     {a.notarizeCommand(), a.evidenceCommand()},
-		"":          {a.versionCommand()},
+		"proof":     {a.notarizeCommand(), a.evidenceCommand(), a.verifyCommand(), a.anchorCommand()},
+		"":          {a.doctorCommand(), a.versionCommand()},
 	} {
 		for _, c := range commands {
 			c.GroupID = group
@@ -87,10 +88,18 @@ and when.`,
 	return root
 }
 
+// exitCode ends a command that has said everything itself.
+type exitCode int
+
+func (e exitCode) Error() string { return "exit code " + strconv.Itoa(int(e)) }
+
 // exit prints an error and gives its exit code.
 func (a *app) exit(err error) int {
 	if err == nil {
 		return 0
+	}
+	if code, ok := err.(exitCode); ok {
+		return int(code)
 	}
 	hint := record.Hint(err)
 	code := record.KindOf(err).ExitCode()

@@ -21,13 +21,16 @@ type Known struct {
 	Recipient record.Fingerprint
 }
 
+// Report is the outcome of Verify.
+type Report = hashanchor.Report
+
 // Verify reads the document to its end and checks the evidence against it. It
 // needs neither a daemon nor a state directory.
-func Verify(ctx context.Context, document io.Reader, evidence []byte, k Known) (hashanchor.Report, error) {
+func Verify(ctx context.Context, document io.Reader, evidence []byte, k Known) (Report, error) {
 	hash := sha256.New()
 	n, err := io.Copy(hash, document)
 	if err != nil {
-		return hashanchor.Report{}, record.Errorf(record.Invalid, "couldn't read the document: %w", err)
+		return Report{}, record.Errorf(record.Invalid, "couldn't read the document: %w", err)
 	}
 	o := hashanchor.Options{ChainID: k.ChainID, Contract: evm.ContractAddress(), Sender: k.Sender, Recipient: k.Recipient}
 	if len(k.RPC) > 0 {
@@ -37,7 +40,7 @@ func Verify(ctx context.Context, document io.Reader, evidence []byte, k Known) (
 		}
 		chain, err := evm.New(c)
 		if err != nil {
-			return hashanchor.Report{}, err
+			return Report{}, err
 		}
 		defer chain.Close()
 		o.Chain = chain

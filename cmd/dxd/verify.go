@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"dxd/hashanchor"
+	"dxd/internal/config"
+	"dxd/internal/daemon"
+	"dxd/record"
+)
+
+// verifyOptions is what `dxd verify` is told.
+type verifyOptions struct {
+	rpc       []string
+	finality  string
+	sender    string
+	recipient string
+	chain     int64
+}
+
+// maxEvidence is more than an evidence file ever has.
+const maxEvidence = 16 << 20
+
+func (a *app) verifyCommand() *cobra.Command {
+	var o verifyOptions
+	cmd := &cobra.Command{
+		Use:   "verify FILE EVIDENCE",
+		Short: "Check a document against an evidence file, as a stranger would",
+		Long: `Check a document against an evidence file. It needs no daemon, no state
+directory and no account.
+
+What is said of sender and recipient is their own claim unless --sender and
+--recipient name them. Without --rpc no chain is asked, and the exit code is 4.
+
+Exit codes: 0 all holds; 3 something does not hold, or is not what was asked
+for; 4 signatures and file hold, but the anchor is missing, not final, or no
+chain was asked; 1 the chain can't be asked.`,
+		Example: `  dxd verify contract.pdf contract.evidence --rpc https://rpc.example.com
+  dxd verify contract.pdf contract.evidence --rpc URL1 --rpc URL2 \
+      --sender acme.card --recipient abcd-efgh-ijkl-mnop-qrst-uvwx-yz23-4567 --chain 1`,
+		Args: cobra.ExactArgs(2),
+		RunE: a.do(func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), args[0], args[1], o) }),
+	}
+	flags := cmd.Flags()
+	flags.StringArrayVar(&o.rpc, "rpc", nil, "JSON-RPC endpoint of the chain (repeatable: all must agree)")
+	flags.StringVar(&o.finality, "finality", "", "when a block counts as final: finalized, or a number of blocks on top (DXD_ANCHOR_FINALITY; default finalized)")
+	flags.StringVar(&o.sender, "sender", "", "the sender that must be meant: a fingerprint or a card file")
+	flags.StringVar(&o.recipient, "recipient", "", "the recipient that must be meant: a fingerprint or a card file")
+	flags.Int64Var(&o.chain, "chain", 0, "id of the chain that must be meant")
+	return cmd
+}
+
+func (a *app) verify(ctx context.Context, path, evidencePath string, o verifyOptions) error {
+	if path == "-" && evidencePath == "-" {
+		return usagef("only one of the two files can be standard input")
+	}
+	known, err := a.known(o)
+	if err != nil {
+		return err
+	}
+	evidence, err := a.readInput(evidencePath, maxEvidence)
+	if err != nil {
+		return err
+	}
+	doc, err := a.openDocument(path)
+	if err != nil {
+		return err
+	}
+	defer doc.Close()
+	bar := a.progress("hashing", doc.size)
+	defer bar.done()
+	report, err := daemon.Verify(ctx, readerUntil{ctx, bar.reader(doc)}, evidence, known)
+	bar.done()
+	if err != nil {
+		return err
+	}
+	if err := a.printReport(report); err != nil {
+		return err
+	}
+	return exitCode(report.ExitCode())
+}
+
+// known reads what the verifier knows.
+func (a *app) known(o verifyOptions) (k daemon.Known, err error) {
+	if o.chain < 0 {
+		return k, usagef("--chain must be the id of a chain")
+	}
+	k.ChainID = o.chain
+	for _, url := range o.rpc {
+		e, err := config.ParseEndpoint(url)
+		if err != nil {
+			return k, usageError{err}
+		}
+		k.RPC = append(k.RPC, e)
+	}
+	if o.finality == "" {
+		o.finality = os.Getenv("DXD_ANCHOR_FINALITY")
+	}
+	if o.finality != "" {
+		c := config.Default()
+		if err := c.Set("anchor.finality", o.finality); err != nil {
+			return k, usageError{err}
+		}
+		k.Finality = c.Anchor.Finality
+	}
+	if k.Sender, err = a.party("--sender", o.sender); err != nil {
+		return k, err
+	}
+	k.Recipient, err = a.party("--recipient", o.recipient)
+	return k, err
+}
+
+// party reads a fingerprint, or takes that of a card file.
+func (a *app) party(flag, s string) (record.Fingerprint, error) {
+	if s == "" {
+		return record.Fingerprint{}, nil
+	}
+	if f, err := record.ParseFingerprint(s); err == nil {
+		return f, nil
+	}
+	if _, err := os.Stat(s); err != nil {
+		return record.Fingerprint{}, usagef("%s is neither a fingerprint nor a card file: %q", flag, record.Printable(s, 120))
+	}
+	file, _, err := a.readCardFile(s)
+	return file.Card.Body.Org.Fingerprint(), err
+}
+
+// readerUntil ends a long read when ctx ends.
+type readerUntil struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r readerUntil) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(p)
+}
+
+func (a *app) printReport(r hashanchor.Report) error {
+	if a.json {
+		return a.printJSON(r)
+	}
+	for _, line := range verdict(r) {
+		fmt.Fprintln(a.out, record.Printable(line, 1000))
+	}
+	fmt.Fprintln(a.out)
+	for _, c := range r.Checks {
+		fmt.Fprintf(a.out, "  %s %-15s %s\n", mark(c), c.Name, record.Printable(c.Detail, 1000))
+		if c.Mend != "" && !c.OK {
+			fmt.Fprintf(a.out, "    %-15s → %s\n", "", record.Printable(c.Mend, 1000))
+		}
+	}
+	return nil
+}
+
+func mark(c hashanchor.Check) string {
+	switch {
+	case c.OK:
+		return "✓"
+	case c.Undecided:
+		return "–"
+	}
+	return "✗"
+}
+
+// verdict says in plain words what the report comes to.
+func verdict(r hashanchor.Report) []string {
+	switch r.ExitCode() {
+	case hashanchor.ExitInvalid:
+		return []string{"NOT VALID: " + broken(r)}
+	case hashanchor.ExitUndecided:
+		return append([]string{"NOT DECIDED: file and signatures hold, but the time does not stand yet: " + broken(r)}, story(r)...)
+	}
+	return append([]string{"VALID: the file is the one that was signed, and its proof leads to the chain."}, story(r)...)
+}
+
+// broken is the first link that does not hold.
+func broken(r hashanchor.Report) string {
+	failed := func(c hashanchor.Check) bool { return !c.OK && !c.Undecided }
+	i := slices.IndexFunc(r.Checks, failed)
+	if i < 0 {
+		i = slices.IndexFunc(r.Checks, func(c hashanchor.Check) bool { return !c.OK })
+	}
+	if i < 0 {
+		return "nothing was checked"
+	}
+	return r.Checks[i].Detail
+}
+
+// story tells who, to whom and when.
+func story(r hashanchor.Report) []string {
+	var lines []string
+	if r.Sender != nil {
+		lines = append(lines, "  signed by    "+person(*r.Sender))
+	}
+	if r.Recipient != nil {
+		lines = append(lines, "  recipient    "+person(*r.Recipient), "  receipt      "+r.Receipt)
+	}
+	if r.NotBefore != nil {
+		lines = append(lines, "  not before   "+localTime(*r.NotBefore))
+	}
+	if r.AnchoredAt != nil {
+		lines = append(lines, fmt.Sprintf("  anchored at  %s, in block %d of chain %d", localTime(*r.AnchoredAt), r.Block, r.ChainID))
+	}
+	return lines
+}
+
+// person says whether the verifier knew the fingerprint: a name is never more
+// than a claim.
+func person(p hashanchor.Party) string {
+	how := "as claimed: compare the fingerprint, or use --sender and --recipient"
+	if p.Confirmed {
+		how = "confirmed"
+	}
+	return fmt.Sprintf("%s, %s (%s)", p.Name, p.Fingerprint, how)
+}
