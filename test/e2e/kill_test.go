@@ -1,0 +1,117 @@
+package e2e
+
+import (
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"dxd/crypto"
+)
+
+// sizeOf is the size in MiB of a test's document: the short form, unless the
+// environment says otherwise for a long one.
+func sizeOf(t testing.TB, env string, short int64) int64 {
+	t.Helper()
+	s := os.Getenv(env)
+	if s == "" {
+		return short << 20
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	check(t, err)
+	return n << 20
+}
+
+// DXD_E2E_KILL_MIB=3072 is the long form.
+const envKill = "DXD_E2E_KILL_MIB"
+
+// maxAgain is how far before the last byte that the recipient had written a
+// resumed transfer may begin (ARCHITECTURE, section 6).
+const maxAgain = 1 << 20
+
+func TestKilledInTheMiddleOfAFileItArrivesOnce(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		atHome bool
+	}{{"the sender is killed", true}, {"the recipient is killed", false}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newOrg(t, "alpha"), newOrg(t, "beta")
+			l := newLink(t, a, b, false)
+			a.start()
+			b.start()
+			pair(a, b)
+			victim := b
+			if c.atHome {
+				victim = a
+			}
+			killInTheMiddle(t, a, b, victim, l)
+		})
+	}
+}
+
+func killInTheMiddle(t *testing.T, a, b, victim *org, l *link) {
+	d := document{seed: "large", size: sizeOf(t, envKill, 160)}
+	held := l.hold(d.size / 2)
+	begun := time.Now()
+	id := a.send(b, d)
+	t.Logf("taken in and queued at %s", pace(d.size, time.Since(begun)))
+	within(t, "the middle", held)
+	victim.process.kill()
+	l.cut()
+	written := settledSize(t, b)
+	l.release()
+	begun = time.Now()
+	victim.start()
+	got := a.delivered(id)
+	took := time.Since(begun)
+	again := l.passed()
+	agree(a, b, id, d)
+
+	// What the recipient counted since: the early bytes, and then frames from
+	// the offset on, which makes the offset at least this.
+	const early = 64 << 10
+	sealed := crypto.SealedLength(d.size)
+	counted := b.transfers()[0].WireBytes
+	offset := sealed - (counted - early)
+	t.Logf("%d of %d sealed bytes were written; the second attempt took %d bytes in frames and began at %d or later, %d bytes before; %d bytes over the wire with TLS, in %s from the start of the process (%s)",
+		written, sealed, counted, offset, written-offset, again, took.Round(time.Millisecond), pace(sealed-offset, took))
+	if written-offset > maxAgain {
+		t.Errorf("it began %d bytes before the last that was written", written-offset)
+	}
+	if written < d.size/4 || written > d.size*3/4 {
+		t.Errorf("%d of %d bytes are not the middle", written, sealed)
+	}
+	// The wire itself says so, too. TLS and the multiplexer add 0.2 %.
+	if most := sealed - written + maxAgain + early + (sealed-written)/200; again > most {
+		t.Errorf("%d bytes went over the wire, at most %d were needed", again, most)
+	}
+	if got.WireBytes < counted {
+		t.Errorf("the sender counts %d bytes in all attempts, the recipient %d in its last", got.WireBytes, counted)
+	}
+}
+
+// settledSize is the size of the recipient's partial file, once what was under
+// way is written.
+func settledSize(t *testing.T, b *org) int64 {
+	t.Helper()
+	size, same := int64(-1), 0
+	until(t, "a partial file at rest", func() string {
+		info, err := os.Stat(b.partial())
+		if err != nil {
+			return err.Error()
+		}
+		if same++; info.Size() != size {
+			size, same = info.Size(), 0
+		}
+		if same < 10 {
+			return "still growing"
+		}
+		return ""
+	})
+	return size
+}
+
+func pace(size int64, d time.Duration) string {
+	return strconv.FormatFloat(float64(size)/1e6/d.Seconds(), 'f', 0, 64) + " MB/s"
+}

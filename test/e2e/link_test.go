@@ -1,0 +1,193 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+)
+
+// link is all that two daemons have of each other: a proxy in front of each,
+// which the other dials. It counts and can hold what goes from a to b.
+type link struct {
+	recording bool
+
+	mu    sync.Mutex // guards what follows
+	freed *sync.Cond // limit, dead or a connection's end changed
+	sent  int64      // bytes from a to b
+	limit int64      // where they are held, if not negative
+	held  chan struct{}
+	conns []*wire
+}
+
+// wire is one connection through a proxy.
+type wire struct {
+	in, out  net.Conn
+	dead     bool
+	up, down bytes.Buffer // recorded: from who dialled, and to it
+}
+
+// newLink puts proxies between two organisations that do not run yet, and lets
+// them speak TCP only.
+func newLink(t testing.TB, a, b *org, recording bool) *link {
+	t.Helper()
+	l := &link{recording: recording, limit: -1, held: make(chan struct{})}
+	l.freed = sync.NewCond(&l.mu)
+	for _, front := range []struct {
+		of  *org
+		toB bool
+	}{{a, false}, {b, true}} {
+		port := l.serve(t, front.of.port, front.toB)
+		front.of.config["listen"] = fmt.Sprintf(`["/ip4/127.0.0.1/tcp/%d"]`, front.of.port)
+		front.of.config["announce"] = fmt.Sprintf(`["/ip4/127.0.0.1/tcp/%d"]`, port)
+	}
+	return l
+}
+
+// serve passes connections on to a port and returns its own.
+func (l *link) serve(t testing.TB, target int, toB bool) (port int) {
+	t.Helper()
+	front, err := net.Listen("tcp4", "127.0.0.1:0")
+	check(t, err)
+	var owned sync.WaitGroup
+	owned.Go(func() {
+		for {
+			in, err := front.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", target))
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			w := &wire{in: in, out: out}
+			l.mu.Lock()
+			l.conns = append(l.conns, w)
+			l.mu.Unlock()
+			owned.Go(func() { l.pass(w, out, in, &w.up, toB) })
+			owned.Go(func() { l.pass(w, in, out, &w.down, !toB) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = front.Close()
+		l.cut()
+		owned.Wait()
+	})
+	return front.Addr().(*net.TCPAddr).Port
+}
+
+// pass copies one direction until either end closes.
+func (l *link) pass(w *wire, dst, src net.Conn, tape *bytes.Buffer, toB bool) {
+	defer l.end(w)
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := src.Read(buf)
+		if err != nil || !l.admit(w, buf[:n], tape, toB) {
+			return
+		}
+		if _, err := dst.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// admit counts and records bytes, once they may pass; false if they never may.
+func (l *link) admit(w *wire, b []byte, tape *bytes.Buffer, toB bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for toB && l.limit >= 0 && l.sent+int64(len(b)) > l.limit && !w.dead {
+		select {
+		case <-l.held:
+		default:
+			close(l.held)
+		}
+		l.freed.Wait()
+	}
+	if w.dead {
+		return false
+	}
+	if toB {
+		l.sent += int64(len(b))
+	}
+	if l.recording {
+		tape.Write(b)
+	}
+	return true
+}
+
+func (l *link) end(w *wire) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w.dead = true
+	_ = w.in.Close()
+	_ = w.out.Close()
+	l.freed.Broadcast()
+}
+
+// cut ends all connections.
+func (l *link) cut() {
+	l.mu.Lock()
+	conns := slices.Clone(l.conns)
+	l.mu.Unlock()
+	for _, w := range conns {
+		l.end(w)
+	}
+}
+
+// hold lets n bytes pass from a to b, and then none. The channel is closed
+// when more wait.
+func (l *link) hold(n int64) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent, l.limit, l.held = 0, n, make(chan struct{})
+	return l.held
+}
+
+// release lets everything pass and counts anew.
+func (l *link) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent, l.limit = 0, -1
+	l.freed.Broadcast()
+}
+
+// passed is how many bytes went from a to b since hold or release.
+func (l *link) passed() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sent
+}
+
+// tapes are the recordings, each direction of each connection for itself.
+func (l *link) tapes() (all [][]byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, w := range l.conns {
+		all = append(all, bytes.Clone(w.up.Bytes()), bytes.Clone(w.down.Bytes()))
+	}
+	return all
+}
+
+// hellos are the first messages of TLS from those who were dialled.
+func (l *link) hellos() (all [][]byte, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, w := range l.conns {
+		if w.down.Len() == 0 {
+			continue
+		}
+		hello, err := tcpServerHello(w.down.Bytes())
+		if err == io.ErrUnexpectedEOF {
+			continue // it ended before
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, hello)
+	}
+	return all, nil
+}
