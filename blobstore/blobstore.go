@@ -20,6 +20,10 @@ import (
 // Key names a value in the journal. Keys are stored in clear, so they hold
 // only random identifiers, numbers and states; names, addresses and digests go
 // through Index. Each room's keys begin with a prefix of its own.
+//
+// A key has 1 to 1024 bytes and does not begin with "!". A journal takes values
+// of up to 1,023 KiB, and updates of up to 1 MiB with keys and 10,000 keys.
+// What it does not take is refused as Invalid.
 type Key string
 
 // Entry is a key with its value.
@@ -38,7 +42,8 @@ type ReadTx interface {
 	// Scan yields the entries whose keys have the prefix in the order of
 	// their keys, or in the reverse order. It begins at the key from, which
 	// need not exist, or at the first (in reverse: the last) if from is "".
-	// After an error it ends.
+	// After an error it ends. Keys may be set and deleted meanwhile; only
+	// whether one that the scan has not come to shows the change is open.
 	Scan(prefix, from Key, reverse bool) iter.Seq2[Entry, error]
 
 	// Index hides a value that must not stand in a key: an HMAC under a key
@@ -62,7 +67,11 @@ type Journal interface {
 	// may not have happened.
 	//
 	// fn may be run again, so it must have no effect but on tx and on
-	// variables that it sets anew each time. It must not call the journal.
+	// variables that it sets anew each time. It must not call the journal. If
+	// it panics, its writes are dropped and the panic is the caller's.
+	//
+	// Once the disk has little more than its reserve left, the error is of
+	// kind Full, for updates that only delete last. Nothing durable is lost.
 	Update(ctx context.Context, fn func(tx Tx) error) error
 
 	// View runs fn on all that has been updated before.

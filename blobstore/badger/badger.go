@@ -26,18 +26,12 @@ import (
 // DefaultReserve is the reserve of a store that was told none.
 const DefaultReserve = 64 << 20
 
-// floor is what has to be free before Badger may write at all. It writes
-// through memory maps of sparse files, and a page that finds no room on the
-// disk kills the process (SIGBUS) where a write would have got an error. A
-// full memtable and the compaction that it sets off fit in twice.
-const floor = 24 << 20
-
 // Options of a store. The zero value is good.
 type Options struct {
-	// Reserve is how many bytes stay free on the disk: payloads are refused
-	// when they would touch it. The journal has half of it for itself, so
-	// that what is in flight can still be recorded; updates that only delete
-	// are refused last, since they make room. 0 means DefaultReserve.
+	// Reserve is how many bytes payloads leave free on the disk. The journal
+	// may use half of it, so that what is in flight can still be recorded;
+	// updates that only delete go on as long as the journal's upkeep has
+	// room. 0 means DefaultReserve.
 	Reserve int64
 
 	// Log gets what Badger says, at debug level, and what it can't do (such
@@ -62,6 +56,7 @@ type Store struct {
 	failed   atomic.Pointer[error]
 	deleted  atomic.Bool // since the last compaction
 	wal      wal         // belongs to the writer
+	room     room
 	readers  readers
 	watchers watchers
 }
@@ -127,7 +122,7 @@ func (s *Store) makeDirs(dir string) error {
 }
 
 func (s *Store) openJournal() error {
-	if err := s.checkFloor(); err != nil {
+	if err := s.checkRoom(floor); err != nil {
 		return err
 	}
 	db, err := badger.OpenManaged(tuned(s.dir, &logger{s.log}))
@@ -145,6 +140,7 @@ func (s *Store) openJournal() error {
 func (s *Store) adopt() error {
 	s.readers.open(s.db.MaxVersion())
 	s.deleted.Store(true) // perhaps, before a crash
+	s.room.measure(s.db)
 	if err := s.wal.open(s.dir); err != nil {
 		return err
 	}

@@ -4,10 +4,48 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
+
+	"github.com/dgraph-io/badger/v4"
 
 	"dxd/record"
 )
+
+// floor is what has to be free before Badger may write at all. It writes
+// through memory maps of sparse files, and a page that finds no room on the
+// disk ends the process (SIGBUS) where a write would have got an error.
+const floor = 24 << 20
+
+// maxMerge bounds how much of a level one merge is taken to rewrite.
+const maxMerge = 64 << 20
+
+// room knows how much Badger may write in the background after an update: the
+// flush of its memtables, and the compaction that follows from it.
+type room struct{ need atomic.Int64 }
+
+// measure takes the size of what the next compaction merges: all of level 0
+// and the first level below it.
+func (r *room) measure(db *badger.DB) {
+	var sizes [8]int64
+	for _, t := range db.Tables() {
+		sizes[min(t.Level, len(sizes)-1)] += int64(t.OnDiskSize)
+	}
+	need := floor + sizes[0]
+	for _, size := range sizes[1:] {
+		if size > 0 {
+			need += min(size, maxMerge)
+			break
+		}
+	}
+	r.need.Store(need)
+}
+
+// Three bounds on what has to be left free, the lowest first.
+
+func (s *Store) leftByDeletions() int64 { return max(floor, s.room.need.Load()) }
+func (s *Store) leftByUpdates() int64   { return max(s.reserve/2, s.leftByDeletions()) }
+func (s *Store) leftByPayloads() int64  { return s.leftByUpdates() + s.reserve/2 }
 
 // freeSpace is how many bytes the disk below dir has left for us.
 func freeSpace(dir string) (int64, error) {
@@ -18,10 +56,10 @@ func freeSpace(dir string) (int64, error) {
 	return free, nil
 }
 
-// checkFloor refuses to let Badger write on a disk that is all but full.
-func (s *Store) checkFloor() error {
+// checkRoom refuses to let Badger write on a disk that is too full for it.
+func (s *Store) checkRoom(need int64) error {
 	free, err := freeSpace(s.dir)
-	if err == nil && free < floor {
+	if err == nil && free < need {
 		err = errFull()
 	}
 	return err

@@ -137,5 +137,5 @@ func describe(e fs.DirEntry) (blobstore.FileInfo, bool) {
 // Free is blobstore.Files's.
 func (s *Store) Free() (int64, error) {
 	free, err := freeSpace(s.files)
-	return max(0, free-s.reserve), err
+	return max(0, free-s.leftByPayloads()), err
 }

@@ -74,7 +74,7 @@ func TestWhatWasConfirmedSurvivesAKill(t *testing.T) {
 	dir := t.TempDir()
 	confirmed := map[int64]bool{}
 	for round := range 3 {
-		for _, n := range killAfter(t, dir, 400) {
+		for _, n := range runWriter(t, dir, 400, (*os.Process).Kill) {
 			confirmed[n] = true
 		}
 		s := open(t, dir, Options{})
@@ -86,13 +86,12 @@ func TestWhatWasConfirmedSurvivesAKill(t *testing.T) {
 	}
 }
 
-// killAfter starts a writer, kills it after so many confirmations, and returns
-// all that it confirmed.
-func killAfter(t *testing.T, dir string, limit int) (confirmed []int64) {
+// runWriter starts a writer, does to it what ends it after so many
+// confirmations, and returns all that it confirmed.
+func runWriter(t *testing.T, dir string, limit int, end func(*os.Process) error) (confirmed []int64) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), crashDir+"="+dir)
-	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +107,7 @@ func killAfter(t *testing.T, dir string, limit int) (confirmed []int64) {
 		}
 		confirmed = append(confirmed, n)
 		if len(confirmed) == limit {
-			if err := cmd.Process.Kill(); err != nil {
+			if err := end(cmd.Process); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -44,16 +44,16 @@ func (w *wal) open(dir string) error {
 }
 
 // follow looks after a commit whether it has begun a new file.
-func (w *wal) follow() error {
-	_, err := os.Stat(w.path(w.last + 1))
+func (w *wal) follow() (switched bool, err error) {
+	_, err = os.Stat(w.path(w.last + 1))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return diskError(err, "couldn't look for the journal's log: %w", err)
+		return false, diskError(err, "couldn't look for the journal's log: %w", err)
 	}
 	w.last++
-	return w.adopt()
+	return true, w.adopt()
 }
 
 // adopt makes the newest file's name durable, and gives it its room on the

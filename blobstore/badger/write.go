@@ -3,7 +3,6 @@ package badger
 import (
 	"context"
 	"fmt"
-	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -160,11 +159,11 @@ func (g *group) admit(own *layer) error {
 	if n, limit := len(own.keys), int(g.s.db.MaxBatchCount())-entrySlots; n > limit {
 		return record.Errorf(record.Invalid, "an update of %d keys, the journal takes %d at once", n, limit)
 	}
-	keep := int64(floor)
+	left := g.s.leftByDeletions()
 	if own.sets {
-		keep = max(keep, g.s.reserve/2)
+		left = g.s.leftByUpdates()
 	}
-	if g.free-g.writes.size-own.size < keep {
+	if g.free-g.writes.size-own.size < left {
 		return errFull()
 	}
 	return nil
@@ -234,7 +233,11 @@ func (s *Store) transact(l *layer, at uint64) error {
 	if err := txn.CommitAt(at, nil); err != nil {
 		return err
 	}
-	return s.wal.follow()
+	switched, err := s.wal.follow()
+	if switched {
+		s.room.measure(s.db)
+	}
+	return err
 }
 
 // fail ends the journal. After a write or a sync that failed, Badger may hold
@@ -243,7 +246,7 @@ func (s *Store) transact(l *layer, at uint64) error {
 // show what was durable; opening the store anew recovers.
 func (s *Store) fail(cause error) error {
 	kind := record.Internal
-	if mentions(cause, syscall.ENOSPC) || mentions(cause, syscall.EDQUOT) {
+	if isFull(cause) {
 		kind = record.Full
 	}
 	err := record.WithHint(record.Errorf(kind, "couldn't write to the journal, which has stopped: %w", cause),
