@@ -33,6 +33,7 @@ func runJournal(t *testing.T, open Opener) {
 		"a scan reaches the end of the key space":      testScanEdges,
 		"values of every size come back":               testSizes,
 		"what is too large is refused":                 testTooLarge,
+		"what is promised to fit fits":                 testFits,
 		"keys that are none are refused":               testBadKeys,
 		"a value belongs to who reads it":              testAliasing,
 		"a watcher hears of its prefix alone":          testWatch,
@@ -329,6 +330,22 @@ func testTooLarge(t *testing.T, open Opener) {
 	}), record.Invalid)
 	set(t, j, "a", "1")
 	wantValue(t, j, "v", "")
+}
+
+func testFits(t *testing.T, open Opener) {
+	j := open.journal(t)
+	update(t, j, func(tx blobstore.Tx) error {
+		for i := range 10_000 {
+			if err := tx.Set(blobstore.Key(fmt.Sprintf("%04d", i)), nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	update(t, j, func(tx blobstore.Tx) error {
+		return errors.Join(tx.Set("large", make([]byte, 1023<<10)), tx.Set(blobstore.Key(strings.Repeat("k", 1024)), nil))
+	})
+	wantValue(t, j, "large", string(make([]byte, 1023<<10)))
 }
 
 func testBadKeys(t *testing.T, open Opener) {
