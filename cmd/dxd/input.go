@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -65,4 +67,53 @@ func (d *document) named(name string) error {
 		return usageError{record.WithHint(record.Errorf(record.Invalid, "--name is missing"), "what comes from standard input has no name of its own")}
 	}
 	return record.WithHint(record.CheckName(d.name), "give another name with --name")
+}
+
+// until makes reading end with ctx, also while nothing comes: a person who
+// stops a pipe does not want to wait for its other end.
+func (d document) until(ctx context.Context) io.Reader {
+	if d.size >= 0 {
+		return d // a file never keeps anybody waiting
+	}
+	return &interruptible{ctx: ctx, src: d, read: make(chan chunk, 1)}
+}
+
+// interruptible reads in a goroutine. A read that never ends is given up, and
+// ends with the process.
+type interruptible struct {
+	ctx  context.Context
+	src  io.Reader
+	read chan chunk
+	rest bytes.Reader
+	err  error // after rest
+}
+
+type chunk struct {
+	data []byte
+	err  error
+}
+
+func (r *interruptible) Read(p []byte) (int, error) {
+	if r.rest.Len() == 0 {
+		if r.err != nil {
+			return 0, r.err
+		}
+		go func() {
+			buf := make([]byte, max(len(p), 1))
+			n, err := r.src.Read(buf)
+			r.read <- chunk{buf[:n], err}
+		}()
+		select {
+		case c := <-r.read:
+			r.rest.Reset(c.data)
+			r.err = c.err
+		case <-r.ctx.Done():
+			r.err = r.ctx.Err()
+			return 0, r.err
+		}
+	}
+	if r.rest.Len() == 0 {
+		return 0, r.err
+	}
+	return r.rest.Read(p)
 }

@@ -90,7 +90,7 @@ func (a *app) upload(ctx context.Context, c *client.Client, doc document, o send
 	defer bar.done()
 	return c.Send(ctx, client.Submission{
 		To: o.to, Name: doc.name, Type: o.mediaType, RequestID: o.requestID, Expires: o.expires,
-	}, bar.reader(doc), doc.size)
+	}, bar.reader(doc.until(ctx)), doc.size)
 }
 
 func (a *app) printSent(s apitype.Submitted) error {

@@ -75,7 +75,7 @@ func (a *app) verify(ctx context.Context, path, evidencePath string, o verifyOpt
 	defer doc.Close()
 	bar := a.progress("hashing", doc.size)
 	defer bar.done()
-	report, err := daemon.Verify(ctx, readerUntil{ctx, bar.reader(doc)}, evidence, known)
+	report, err := daemon.Verify(ctx, readerUntil{ctx, bar.reader(doc.until(ctx))}, evidence, known)
 	bar.done()
 	if err != nil {
 		return err
@@ -210,13 +210,16 @@ func story(r hashanchor.Report) []string {
 	if r.AnchoredAt != nil {
 		lines = append(lines, fmt.Sprintf("  anchored at  %s, in block %d of chain %d", localTime(*r.AnchoredAt), r.Block, r.ChainID))
 	}
+	if r.Sender != nil && !r.Sender.Confirmed || r.Recipient != nil && !r.Recipient.Confirmed {
+		lines = append(lines, "  What is claimed is confirmed by a fingerprint that you know: --sender, --recipient.")
+	}
 	return lines
 }
 
 // person says whether the verifier knew the fingerprint: a name is never more
 // than a claim.
 func person(p hashanchor.Party) string {
-	how := "as claimed: compare the fingerprint, or use --sender and --recipient"
+	how := "as claimed"
 	if p.Confirmed {
 		how = "confirmed"
 	}

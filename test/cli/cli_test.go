@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// binaries is the directory with the built dxd.
+var binaries string
+
+func TestMain(m *testing.M) { os.Exit(build(m)) }
+
+func build(m *testing.M) int {
+	var err error
+	if binaries, err = os.MkdirTemp("", "dxd-cli-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(binaries)
+	out, err := exec.Command("go", "build", "-o", binaries, "dxd/cmd/dxd").CombinedOutput()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "couldn't build dxd: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup:               setup,
+		Condition:           condition,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "daemon": daemon, "stop": stop, "chain": chain, "await": await, "let": let, "cards": cards, "interrupt": interrupt,
+		},
+	})
+}
+
+// condition knows who may read every file, whatever its mode.
+func condition(name string) (bool, error) {
+	if name != "root" {
+		return false, fmt.Errorf("unknown condition %q", name)
+	}
+	return os.Geteuid() == 0, nil
+}
+
+// setup gives a script the binary, and an address for each of two daemons.
+func setup(e *testscript.Env) error {
+	e.Setenv("PATH", binaries+string(filepath.ListSeparator)+e.Getenv("PATH"))
+	for _, name := range []string{"A", "B", "C"} {
+		port, err := freePort()
+		if err != nil {
+			return err
+		}
+		e.Setenv(name+"_ADDR", fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port))
+		e.Setenv(name+"_PORT", fmt.Sprint(port))
+	}
+	e.Setenv("BREAK", "line\nbreak")
+	e.Setenv("ESCAPE", "\x1b]0;title")
+	e.Values[daemonsKey{}] = map[string]*process{}
+	return nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
+}
