@@ -48,7 +48,7 @@ func (o *org) waiting() (context.Context, context.CancelFunc) {
 // send submits a document and returns the transfer's id.
 func (o *org) send(to *org, d document) record.TransferID {
 	o.t.Helper()
-	sent, err := o.Send(o.t.Context(), client.Submission{To: []string{to.name}, Name: d.seed + ".bin"}, d.open(), d.size)
+	sent, err := o.Send(o.t.Context(), client.Submission{To: []string{to.alias}, Name: d.seed + ".bin"}, d.open(), d.size)
 	check(o.t, err)
 	return sent.Transfers[0].ID
 }

@@ -80,6 +80,27 @@ func (l *link) serve(t testing.TB, target int, toB bool) (port int) {
 	return front.Addr().(*net.TCPAddr).Port
 }
 
+// toNobody is a connection over a proxy of this link to somebody who listens
+// and says nothing.
+func (l *link) toNobody(t testing.TB) net.Conn {
+	t.Helper()
+	sink, err := net.Listen("tcp4", "127.0.0.1:0")
+	check(t, err)
+	var owned sync.WaitGroup
+	owned.Go(func() {
+		c, err := sink.Accept()
+		if err == nil {
+			_, _ = io.Copy(io.Discard, c) // whatever ends it
+			_ = c.Close()
+		}
+	})
+	t.Cleanup(func() { _ = sink.Close(); l.cut(); owned.Wait() })
+	port := l.serve(t, sink.Addr().(*net.TCPAddr).Port, true)
+	c, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+	check(t, err)
+	return c
+}
+
 // pass copies one direction until either end closes.
 func (l *link) pass(w *wire, dst, src net.Conn, tape *bytes.Buffer, toB bool) {
 	defer l.end(w)

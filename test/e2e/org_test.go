@@ -24,7 +24,8 @@ import (
 type org struct {
 	*client.Client
 	t       testing.TB
-	name    string // which its partners use as its alias, too
+	name    string
+	alias   string // by which its partners know it: its name, unless set before pairing
 	dir     string // state directory
 	log     string // of all its processes
 	keys    *crypto.Keyring
@@ -41,7 +42,7 @@ func newOrg(t testing.TB, name string) *org {
 	base, err := os.MkdirTemp("", "dxd-e2e-")
 	check(t, err)
 	t.Cleanup(func() { check(t, os.RemoveAll(base)) })
-	o := &org{t: t, name: name, dir: filepath.Join(base, "state"), log: filepath.Join(base, "log"), port: freePort(t)}
+	o := &org{t: t, name: name, alias: name, dir: filepath.Join(base, "state"), log: filepath.Join(base, "log"), port: freePort(t)}
 	o.config = map[string]string{
 		"listen": fmt.Sprintf(`["/ip4/127.0.0.1/tcp/%d", "/ip4/127.0.0.1/udp/%d/quic-v1"]`, o.port, o.port),
 	}
@@ -175,14 +176,13 @@ func (o *org) transfers() []apitype.Transfer {
 	return all
 }
 
-// pair lets two running organisations accept each other's cards. The alias of
-// each is its name.
+// pair lets two running organisations accept each other's cards.
 func pair(a, b *org) {
 	a.t.Helper()
 	for _, p := range []struct{ from, to *org }{{a, b}, {b, a}} {
 		card, err := p.from.Card(a.t.Context())
 		check(a.t, err)
-		_, err = p.to.AddPartner(a.t.Context(), p.from.name, card, "")
+		_, err = p.to.AddPartner(a.t.Context(), p.from.alias, card, "")
 		check(a.t, err)
 	}
 }

@@ -1,0 +1,312 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
+	ethcrypto "github.com/ethereum/go-ethereum/crypto"
+	"github.com/ethereum/go-ethereum/ethclient"
+
+	"dxd/client"
+	"dxd/internal/devchain"
+	"dxd/record"
+)
+
+// marked is what nobody but the two organisations may learn, in every form in
+// which it might stand somewhere.
+type marked map[string][]byte
+
+// add marks a value: its bytes, and its encodings. In base64 the bytes look
+// different at each of three offsets.
+func (m marked) add(what string, value []byte) {
+	m[what] = value
+	m[what+" in hex"] = []byte(hex.EncodeToString(value))
+	m[what+" in upper-case hex"] = bytes.ToUpper(m[what+" in hex"])
+	for name, alphabet := range map[string]*base64.Encoding{"base64": base64.RawStdEncoding, "base64url": base64.RawURLEncoding} {
+		for at := range 3 {
+			text := alphabet.EncodeToString(append(make([]byte, at), value...))
+			// Characters at either end hold bits of the neighbours, too.
+			m[fmt.Sprintf("%s in %s, %d", what, name, at)] = []byte(text[(at*8+5)/6 : len(text)-1])
+		}
+	}
+}
+
+// in lists what stands in the data.
+func (m marked) in(data []byte) (found []string) {
+	for what, value := range m {
+		if bytes.Contains(data, value) {
+			found = append(found, what)
+		}
+	}
+	return found
+}
+
+// inFiles lists what stands in a file, or in any below a directory, or in its
+// name, and how much was searched.
+func (m marked) inFiles(t *testing.T, dir string) (found []string, size int64) {
+	t.Helper()
+	check(t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		for _, what := range m.in([]byte(e.Name())) {
+			found = append(found, what+" as a name")
+		}
+		if !e.Type().IsRegular() {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		for _, what := range m.in(data) {
+			found = append(found, what+" in "+filepath.Base(path))
+		}
+		size += int64(len(data))
+		return err
+	}))
+	return found, size
+}
+
+func random(prefix string) string {
+	return prefix + strings.ToLower(rand.Text())
+}
+
+// observed is an exchange with all that an observer can get hold of.
+type observed struct {
+	t      *testing.T
+	a, b   *org
+	chain  *chain
+	marked marked
+}
+
+// observe has two organisations exchange a marked document, all marked. put
+// stands between their networks. At the end the daemons are stopped.
+func observe(t *testing.T, put func(a, b *org)) observed {
+	o := observed{t: t, marked: marked{}, a: newOrg(t, random("Alpha ")), b: newOrg(t, random("Beta "))}
+	o.a.alias, o.b.alias = random("alias-a-"), random("alias-b-")
+	put(o.a, o.b)
+	o.chain = newChain(t, o.a, o.b)
+	for _, org := range []*org{o.a, o.b} {
+		org.anchorAt(o.chain.url)
+		org.start()
+		o.marked.add("the name of "+org.name[:5], []byte(org.name))
+		o.marked.add("the alias "+org.alias[:8], []byte(org.alias))
+	}
+	pair(o.a, o.b)
+
+	content, name, request := random("content-"), random("name-"), random("request-")
+	doc := []byte(strings.Repeat(content, 8000))
+	digest := sha256.Sum256(doc)
+	o.marked.add("the content", []byte(content))
+	o.marked.add("the document's name", []byte(name))
+	o.marked.add("the request", []byte(request))
+	o.marked.add("the digest", digest[:])
+	o.marked["the digest as a CID"] = []byte(record.Digest(digest).String())
+	sent, err := o.a.Send(t.Context(), client.Submission{To: []string{o.b.alias}, Name: name, RequestID: request}, bytes.NewReader(doc), int64(len(doc)))
+	check(t, err)
+	id := sent.Transfers[0].ID
+	for _, org := range []*org{o.a, o.b} {
+		if v := org.wait(id, "anchored"); v.Anchor != "final" || v.Name != name {
+			t.Fatalf("%+v", v)
+		}
+	}
+	c, err := o.b.Content(t.Context(), id)
+	check(t, err)
+	got, err := io.ReadAll(c)
+	check(t, err)
+	check(t, c.Close())
+	if !bytes.Equal(got, doc) {
+		t.Fatal("another document")
+	}
+	o.a.stop()
+	o.b.process.kill() // its journal's log remains as it was
+	o.chain.stop()
+	return o
+}
+
+// disks searches state directories, logs and the chain, and shows that what
+// stands there would be found.
+func (o observed) disks() {
+	o.t.Helper()
+	places := map[string]string{
+		"the state of the sender": o.a.dir, "the state of the recipient": o.b.dir, "the chain": o.chain.dir,
+		"the log of the sender": o.a.log, "the log of the recipient": o.b.log,
+	}
+	for place, dir := range places {
+		found, size := o.marked.inFiles(o.t, dir)
+		o.t.Logf("%s: %d bytes", place, size)
+		if len(found) > 0 || size == 0 {
+			o.t.Errorf("%s, %d bytes: %v", place, size, found)
+		}
+	}
+	o.plantInFiles()
+	o.plantOnChain()
+	for place, dir := range places {
+		found, _ := o.marked.inFiles(o.t, dir)
+		seen := map[string]bool{}
+		for _, f := range found {
+			seen[f[:strings.LastIndex(f, " in ")]] = true
+		}
+		for what := range o.marked {
+			if !seen[what] {
+				o.t.Errorf("%s: %s was planted and is not found", place, what)
+			}
+		}
+	}
+}
+
+// plantInFiles puts everything that is marked into files of both sides.
+func (o observed) plantInFiles() {
+	o.t.Helper()
+	for _, path := range []string{filepath.Join(o.a.dir, "payloads", "planted"), filepath.Join(o.b.dir, "journal", "planted"), o.a.log, o.b.log} {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		check(o.t, err)
+		for _, value := range o.marked {
+			_, err = fmt.Fprintf(f, "before%safter\n", value)
+			check(o.t, err)
+		}
+		check(o.t, f.Close())
+	}
+}
+
+// plantOnChain puts everything that is marked into a transaction.
+func (o observed) plantOnChain() {
+	t := o.t
+	t.Helper()
+	var data []byte
+	for _, value := range o.marked {
+		data = append(append(data, value...), '\n')
+	}
+	o.chain.start()
+	defer o.chain.stop()
+	c, err := ethclient.Dial(o.chain.url)
+	check(t, err)
+	defer c.Close()
+	key, err := ethcrypto.HexToECDSA(devchain.Key[2:])
+	check(t, err)
+	from := ethcrypto.PubkeyToAddress(key.PublicKey)
+	nonce, err := c.PendingNonceAt(t.Context(), from)
+	check(t, err)
+	chainID := big.NewInt(devchain.DefaultChainID)
+	tx, err := types.SignNewTx(key, types.LatestSignerForChainID(chainID), &types.DynamicFeeTx{
+		ChainID: chainID, Nonce: nonce, To: &common.Address{1}, Gas: 2_000_000, GasFeeCap: big.NewInt(1e11), GasTipCap: big.NewInt(1e9), Data: data,
+	})
+	check(t, err)
+	check(t, c.SendTransaction(t.Context(), tx))
+	until(t, "a transaction in a block", func() string {
+		if _, err := c.TransactionReceipt(t.Context(), tx.Hash()); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+}
+
+// recording is what a proxy recorded, and where it listens.
+type recording interface {
+	tapes() [][]byte
+	hellos() ([][]byte, error)
+}
+
+// wire searches a recording, in which there has to be something, and shows
+// that what stands there would be found.
+func (o observed) wire(r recording, plant net.Conn) {
+	o.t.Helper()
+	size := 0
+	for _, tape := range r.tapes() {
+		size += len(tape)
+		if found := o.marked.in(tape); len(found) > 0 {
+			o.t.Errorf("on the wire: %v", found)
+		}
+	}
+	o.t.Logf("%d KiB on the wire", size>>10)
+	if size < 8000*30 {
+		o.t.Errorf("%d bytes are less than the document", size)
+	}
+	hellos, err := r.hellos()
+	check(o.t, err)
+	for _, hello := range hellos {
+		if group, err := keyShareGroup(hello); err != nil || group != tls.X25519MLKEM768 {
+			o.t.Errorf("key exchange %v (%v), want X25519MLKEM768", group, err)
+		}
+	}
+	o.t.Logf("%d handshakes with X25519MLKEM768", len(hellos))
+	if len(hellos) == 0 {
+		o.t.Error("no handshake in the recording")
+	}
+	o.plantOnWire(r, plant)
+}
+
+// plantOnWire sends all that is marked over the proxy and expects to find it.
+func (o observed) plantOnWire(r recording, plant net.Conn) {
+	o.t.Helper()
+	defer func() { check(o.t, plant.Close()) }()
+	for what, value := range o.marked {
+		_, err := plant.Write(append(value, '\n'))
+		check(o.t, err)
+		until(o.t, what+" in the recording", func() string {
+			for _, tape := range r.tapes() {
+				if bytes.Contains(tape, value) {
+					return ""
+				}
+			}
+			return "not there"
+		})
+	}
+}
+
+func TestAMarkIsFoundInAnyEncoding(t *testing.T) {
+	value := []byte(random("secret-"))
+	m := marked{}
+	m.add("it", value)
+	for at := range 7 {
+		within := slices.Concat(bytes.Repeat([]byte("x"), at), value, bytes.Repeat([]byte("y"), 5))
+		for name, data := range map[string]string{
+			"as it is": string(within), "in hex": hex.EncodeToString(within), "in upper-case hex": fmt.Sprintf("%X", within),
+			"in base64": base64.StdEncoding.EncodeToString(within), "in base64url": base64.URLEncoding.EncodeToString(within),
+		} {
+			if len(m.in([]byte(data))) == 0 {
+				t.Errorf("%s, at %d: not found", name, at)
+			}
+		}
+	}
+	if found := m.in(bytes.Repeat(value[:len(value)-1], 3)); len(found) != 0 {
+		t.Errorf("found in what does not hold it: %v", found)
+	}
+}
+
+func TestNobodyElseLearnsAnything(t *testing.T) {
+	t.Run("over TCP", func(t *testing.T) {
+		t.Parallel()
+		var l *link
+		o := observe(t, func(a, b *org) {
+			l = newLink(t, a, b, true)
+		})
+		o.wire(l, l.toNobody(t))
+		o.disks()
+	})
+	t.Run("over QUIC", func(t *testing.T) {
+		t.Parallel()
+		var l *packetLink
+		o := observe(t, func(a, b *org) {
+			l = newPacketLink(t, a, b)
+		})
+		plant, err := net.Dial("udp4", l.fronts[0])
+		check(t, err)
+		o.wire(l, plant)
+		o.disks()
+	})
+}
