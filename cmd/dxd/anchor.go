@@ -25,7 +25,7 @@ func (a *app) anchorCommand() *cobra.Command {
 		Short: "The chain on which hashes of all records are anchored",
 		Args:  cobra.NoArgs,
 		RunE: a.do(func(*cobra.Command, []string) error {
-			return usagef("dxd anchor needs a subcommand")
+			return usagef("dxd anchor needs a subcommand: deploy or status")
 		}),
 	}
 	cmd.AddCommand(a.anchorDeployCommand(), a.anchorStatusCommand())

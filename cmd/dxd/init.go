@@ -135,9 +135,11 @@ func (a *app) printInit(path string, keys *crypto.Keyring, o initOptions) error 
 	err := a.print(made,
 		field{"name", made.Name}, field{"fingerprint", made.Fingerprint.String()}, field{"organisation", made.Org.String()},
 		field{"peer", made.Peer.String()}, field{"account", made.Account.String()}, field{"directory", made.Dir})
-	a.say("keep a backup of " + path + " and of its passphrase: without them nothing that is sent to you can be opened")
 	if o.noPassphrase {
+		a.say("keep a backup of " + path + ": without it nothing that is sent to you can be opened")
 		a.say("the keys are not protected: whoever reads the disk has them, the chain account's included")
+	} else {
+		a.say("keep a backup of " + path + " and of its passphrase: without them nothing that is sent to you can be opened")
 	}
 	return err
 }

@@ -69,22 +69,24 @@ and when.`,
 	flags.StringVar(&a.dirFlag, "dir", "", "state directory (DXD_DIR; default ~/.dxd)")
 	flags.BoolVar(&a.json, "json", false, "print one JSON value")
 	flags.StringVar(&a.api, "api", "", "URL of the daemon, with its token in the file DXD_TOKEN_FILE (default: the socket in the state directory)")
-	root.AddGroup(
-		&cobra.Group{ID: "begin", Title: "To begin:"},
-		&cobra.Group{ID: "documents", Title: "Documents:"},
-		&cobra.Group{ID: "proof", Title: "Proof:"},
-	)
-	for group, commands := range map[string][]*cobra.Command{
-		"begin":     {a.initCommand(), a.runCommand(), a.cardCommand(), a.partnerCommand()},
-		"documents": {a.sendCommand(), a.transfersCommand(), a.transferCommand(), a.getCommand(), a.cancelCommand()},
-		"proof":     {a.notarizeCommand(), a.evidenceCommand(), a.verifyCommand(), a.anchorCommand()},
-		"":          {a.doctorCommand(), a.versionCommand()},
+	cobra.EnableCommandSorting = false // in the order in which a newcomer needs them
+	for _, group := range []struct {
+		id, title string
+		commands  []*cobra.Command
+	}{
+		{"begin", "To begin:", []*cobra.Command{a.initCommand(), a.runCommand(), a.cardCommand(), a.partnerCommand()}},
+		{"documents", "Documents:", []*cobra.Command{a.sendCommand(), a.transfersCommand(), a.transferCommand(), a.getCommand(), a.cancelCommand()}},
+		{"proof", "Proof:", []*cobra.Command{a.notarizeCommand(), a.evidenceCommand(), a.verifyCommand(), a.anchorCommand()}},
+		{"care", "Care:", []*cobra.Command{a.doctorCommand(), a.versionCommand()}},
 	} {
-		for _, c := range commands {
-			c.GroupID = group
+		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})
+		for _, c := range group.commands {
+			c.GroupID = group.id
 			root.AddCommand(c)
 		}
 	}
+	root.SetHelpCommandGroupID("care")
+	root.SetCompletionCommandGroupID("care")
 	return root
 }
 

@@ -16,7 +16,7 @@ func (a *app) partnerCommand() *cobra.Command {
 		Short: "The organisations that documents come from and go to",
 		Args:  cobra.NoArgs,
 		RunE: a.do(func(*cobra.Command, []string) error {
-			return usagef("dxd partner needs a subcommand")
+			return usagef("dxd partner needs a subcommand: add, list, show, suspend, resume or remove")
 		}),
 	}
 	cmd.AddCommand(a.partnerAddCommand(), a.partnerListCommand(), a.partnerShowCommand())

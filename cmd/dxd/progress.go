@@ -20,14 +20,14 @@ const barPace = 100 * time.Millisecond
 
 // progress begins a bar up to total bytes; -1 is an unknown total.
 func (a *app) progress(what string, total int64) *progress {
-	if !isTerminal(a.stderr) || a.json && isTerminal(a.out) {
+	if !isTerminal(a.stderr) {
 		return &progress{}
 	}
 	return &progress{bar: progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(a.stderr),
 		progressbar.OptionSetDescription(what),
 		progressbar.OptionShowBytes(true),
-		progressbar.OptionShowTotalBytes(true),
+		progressbar.OptionShowCount(),
 		progressbar.OptionFullWidth(),
 		progressbar.OptionThrottle(barPace),
 		progressbar.OptionClearOnFinish(),

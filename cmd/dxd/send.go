@@ -81,8 +81,14 @@ func (a *app) send(ctx context.Context, c *client.Client, path string, o sendOpt
 		return err
 	}
 	// At this point the document is queued: whatever comes, its ids are told.
-	waited := a.waitAll(ctx, c, &sent, o)
-	return worst(append(waited, a.printSent(sent)))
+	errs := a.waitAll(ctx, c, &sent, o)
+	err = worst(append(errs, a.printSent(sent)))
+	for _, other := range errs {
+		if other != nil && other != err {
+			a.say("error: " + other.Error())
+		}
+	}
+	return err
 }
 
 func (a *app) upload(ctx context.Context, c *client.Client, doc document, o sendOptions) (apitype.Submitted, error) {

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"dxd/api/apitype"
+	"dxd/hashanchor"
+	"dxd/record"
+)
+
+func TestAmountsReadAsPeopleWriteThem(t *testing.T) {
+	for wei, want := range map[string]string{
+		"0": "0 ether", "1": "0.000000000000000001 ether", "1500000000000000000": "1.5 ether",
+		"123000000000000000000": "123 ether", "": "", "nonsense": "",
+	} {
+		if got := coin(wei); got != want {
+			t.Errorf("coin(%q) = %q, want %q", wei, got, want)
+		}
+	}
+	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 999_960: "1.0 MB", 4 << 30: "4.3 GB", 1 << 62: "4611686.0 TB"} {
+		if got := bytesOf(n); got != want {
+			t.Errorf("bytesOf(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestATerminalGetsPlainTextOnly(t *testing.T) {
+	for text, plain := range map[string]bool{
+		"": true, "a line\nand\ta tab\r\n": true, "Grüße, 漢字 🙂": true,
+		"\x1b[2J": false, "\x00": false, "\x7f": false, "caf\xe9 bar": false, "\u202egnp": false, "\u009b2J": false,
+	} {
+		for name, r := range map[string]io.Reader{"at once": strings.NewReader(text), "byte by byte": iotest.OneByteReader(strings.NewReader(text))} {
+			_, err := io.Copy(&textOnly{}, r)
+			if (err == nil) != plain {
+				t.Errorf("%q %s: %v", text, name, err)
+			}
+		}
+	}
+}
+
+func TestANameFromASenderIsNeitherHiddenNorAFlag(t *testing.T) {
+	for name, want := range map[string]string{".bashrc": "_bashrc", "-rf": "_rf", "a.txt": "a.txt", "a-b": "a-b"} {
+		if got := safeName(name); got != want {
+			t.Errorf("safeName(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestTheWorstErrorCounts(t *testing.T) {
+	late := record.Errorf(record.Timeout, "late")
+	refused := failure(apitype.Transfer{State: "failed", Reason: "policy"})
+	expired := failure(apitype.Transfer{State: "failed", Reason: "expired"})
+	for name, tt := range map[string]struct {
+		errs []error
+		code int
+	}{
+		"none":                    {[]error{nil, nil}, 0},
+		"one goes on":             {[]error{nil, late}, 8},
+		"one failed, one goes on": {[]error{late, expired}, 1},
+		"refused beats expired":   {[]error{expired, refused, late}, 7},
+	} {
+		code := 0
+		if err := worst(tt.errs); err != nil {
+			code = record.KindOf(err).ExitCode()
+		}
+		if code != tt.code {
+			t.Errorf("%s: exit code %d, want %d", name, code, tt.code)
+		}
+	}
+}
+
+func TestReadingAPipeEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	silent, other := io.Pipe()
+	defer other.Close()
+	r := document{silent, "pipe", -1}.until(ctx)
+	cancel()
+	if _, err := r.Read(make([]byte, 8)); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	whole := bytes.Repeat([]byte("dxd"), 1000)
+	got, err := io.ReadAll(document{io.NopCloser(iotest.DataErrReader(bytes.NewReader(whole))), "pipe", -1}.until(t.Context()))
+	if err != nil || !bytes.Equal(got, whole) {
+		t.Errorf("%d bytes, error %v", len(got), err)
+	}
+}
+
+func TestTheVerdictComesFirstAndNamesTheBrokenLink(t *testing.T) {
+	at := time.Unix(1_700_000_000, 0)
+	known := &hashanchor.Party{Name: "Acme \x1b[2J", Confirmed: true}
+	for name, tt := range map[string]struct {
+		report hashanchor.Report
+		first  string
+		says   []string
+	}{
+		"valid": {hashanchor.Report{Valid: true, Checks: []hashanchor.Check{{Name: "file", OK: true}}, Sender: known, AnchoredAt: &at, Block: 7, ChainID: 5}, "VALID: ",
+			[]string{"(confirmed)", "in block 7 of chain 5"}},
+		"broken": {hashanchor.Report{Checks: []hashanchor.Check{{Name: "anchor", Undecided: true, Detail: "later"}, {Name: "document", Detail: "another file"}}},
+			"NOT VALID: another file", nil},
+		"undecided": {hashanchor.Report{Checks: []hashanchor.Check{{Name: "file", OK: true}, {Name: "anchor", Undecided: true, Detail: "no chain was asked", Mend: "ask one"}}},
+			"NOT DECIDED: ", []string{"no chain was asked", "→ ask one"}},
+		"empty": {hashanchor.Report{}, "NOT VALID: nothing was checked", nil},
+	} {
+		var out bytes.Buffer
+		if err := (&app{out: &out}).printReport(tt.report); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(out.String(), tt.first) || strings.Contains(out.String(), "\x1b") {
+			t.Errorf("%s:\n%s", name, out.String())
+		}
+		for _, want := range tt.says {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: %q is not in\n%s", name, want, out.String())
+			}
+		}
+	}
+}
