@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"time"
@@ -272,23 +273,38 @@ func decodeRefusal(content []byte) error {
 // afterRefusal looks at the sealed file when the partner says that it does not
 // open, or that what came does not hold: if it is damaged here, no retry helps.
 func (x *Exchange) afterRefusal(ctx context.Context, c parcel, err error) error {
-	r, ok := err.(*refusedError)
-	if !ok || r.Reason != reasonDamaged {
+	var r *refusedError
+	if !errors.As(err, &r) || r.Reason != reasonDamaged && r.Reason != reasonRejected {
 		return err
 	}
-	plain, openErr := crypto.OpenBody(c.key, io.NewSectionReader(c.file, 0, c.SealedLength))
-	if openErr == nil {
-		_, digest, readErr := digestInto(ctx, io.Discard, plain, c.Size)
-		if readErr == nil && digest == c.Digest {
-			return refuseForNow(reasonDamaged) // it was not our file
-		}
-		openErr = readErr
-	}
-	if ctx.Err() != nil {
+	damage := checkSealed(ctx, c)
+	switch {
+	case ctx.Err() != nil:
 		return ctx.Err()
+	case damage != nil:
+		x.Log.Error("a queued document is damaged on our own disk", "transfer", c.ID, "error", damage)
+		return refuse(reasonDamaged)
+	case r.Reason == reasonDamaged:
+		return refuseForNow(reasonDamaged) // it was not our file
 	}
-	x.Log.Error("a queued document is damaged on our own disk", "transfer", c.ID, "error", openErr)
-	return refuse(reasonDamaged)
+	return err
+}
+
+// checkSealed opens and hashes the whole sealed file again.
+func checkSealed(ctx context.Context, c parcel) error {
+	var nonce record.BodyNonce
+	if _, err := c.file.ReadAt(nonce[:], 0); err != nil || nonce != c.BodyNonce {
+		return record.Errorf(record.Damaged, "the sealed file begins with another nonce")
+	}
+	plain, err := crypto.OpenBody(c.key, io.NewSectionReader(c.file, 0, c.SealedLength))
+	if err != nil {
+		return err
+	}
+	_, digest, err := digestInto(ctx, io.Discard, plain, c.Size)
+	if err == nil && digest != c.Digest {
+		err = record.Errorf(record.Damaged, "the sealed file holds another document")
+	}
+	return err
 }
 
 // checkReceipt verifies the first receipt about a manifest of ours.
