@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 )
 
 // Kind says what went wrong in terms that a caller can act on. The set is
@@ -41,21 +40,21 @@ const (
 
 var kinds = [...]struct {
 	name   string
-	status int
+	status int // RFC 9110, section 15, and RFC 6585; numbers, to keep net/http out of what verifies
 	exit   int
 }{
-	Internal:        {"internal", http.StatusInternalServerError, 1},
-	Invalid:         {"invalid", http.StatusBadRequest, 1},
-	NotFound:        {"not-found", http.StatusNotFound, 6},
-	Conflict:        {"conflict", http.StatusConflict, 1},
-	Refused:         {"refused", http.StatusForbidden, 7},
-	Quota:           {"quota", http.StatusTooManyRequests, 7},
-	Unavailable:     {"unavailable", http.StatusServiceUnavailable, 1},
-	Timeout:         {"timeout", http.StatusGatewayTimeout, 8},
-	Full:            {"full", http.StatusInsufficientStorage, 1},
-	Damaged:         {"damaged", http.StatusUnprocessableEntity, 1},
-	Unauthenticated: {"unauthenticated", http.StatusUnauthorized, 7},
-	Unreachable:     {"unreachable", http.StatusBadGateway, 5},
+	Internal:        {"internal", 500, 1},
+	Invalid:         {"invalid", 400, 1},
+	NotFound:        {"not-found", 404, 6},
+	Conflict:        {"conflict", 409, 1},
+	Refused:         {"refused", 403, 7},
+	Quota:           {"quota", 429, 7},
+	Unavailable:     {"unavailable", 503, 1},
+	Timeout:         {"timeout", 504, 8},
+	Full:            {"full", 507, 1},
+	Damaged:         {"damaged", 422, 1},
+	Unauthenticated: {"unauthenticated", 401, 7},
+	Unreachable:     {"unreachable", 502, 5},
 }
 
 // String is the kind's name on the wire and in the API.
