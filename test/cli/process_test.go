@@ -3,9 +3,11 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -22,9 +24,36 @@ type process struct {
 	err  error         // of Wait; to be read after done
 }
 
-// command makes a command of the binary with a script's environment.
-func command(ts *testscript.TestScript, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(binaries, "dxd"), args...)
+// envGuard makes the test binary a guard of the program that it names.
+const envGuard = "DXD_CLI_GUARD"
+
+// guard runs a program that ends with the test, however that ends: then
+// nobody holds the other end of standard input any more.
+func guard(binary string) int {
+	cmd := exec.Command(binary, os.Args[1:]...)
+	cmd.Stderr = os.Stderr
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGTERM)
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	go func() {
+		io.Copy(io.Discard, os.Stdin) // ends with the test, or with the process
+		cmd.Process.Kill()
+	}()
+	go func() {
+		for s := range told {
+			cmd.Process.Signal(s) // it may have ended already
+		}
+	}()
+	cmd.Wait() // the exit code says it
+	return cmd.ProcessState.ExitCode()
+}
+
+// command makes a command with a script's environment.
+func command(ts *testscript.TestScript, binary string, args ...string) *exec.Cmd {
+	cmd := exec.Command(binary, args...)
 	cmd.Dir = ts.MkAbs(".")
 	for _, name := range []string{"PATH", "HOME", "TMPDIR", "DXD_PASSPHRASE", "DXD_DIR", "DXD_LOG_LEVEL", "DXD_API", "DXD_ANCHOR_FINALITY", "DXD_ANCHOR_INTERVAL"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
@@ -32,13 +61,21 @@ func command(ts *testscript.TestScript, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// dxd is the built binary.
+func dxd() string { return filepath.Join(binaries, "dxd") }
+
 // daemon runs `dxd run --dir DIR ARG…` and waits until it is ready: `daemon DIR ARG…`.
 // Its log is in DIR.log when it has ended.
 func daemon(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: daemon DIR [ARG…]")
 	}
-	cmd := command(ts, append([]string{"run", "--dir", args[0]}, args[1:]...)...)
+	self, err := os.Executable()
+	ts.Check(err)
+	cmd := command(ts, self, append([]string{"run", "--dir", args[0]}, args[1:]...)...)
+	cmd.Env = append(cmd.Env, envGuard+"="+dxd())
+	in, err := cmd.StdinPipe()
+	ts.Check(err)
 	logged, err := cmd.StderrPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
@@ -47,7 +84,7 @@ func daemon(ts *testscript.TestScript, neg bool, args []string) {
 	go p.follow(logged, ready, ts.MkAbs(args[0])+".log")
 	ts.Value(daemonsKey{}).(map[string]*process)[args[0]] = p
 	ts.Defer(func() {
-		cmd.Process.Kill() // it may have ended already
+		in.Close() // which the guard sees; the daemon may have ended already
 		<-p.done
 	})
 	select {
@@ -93,7 +130,7 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: interrupt DIR ARG…")
 	}
-	cmd := command(ts, append([]string{"send", "-", "--dir", args[0]}, args[1:]...)...)
+	cmd := command(ts, dxd(), append([]string{"send", "-", "--dir", args[0]}, args[1:]...)...)
 	in, err := cmd.StdinPipe()
 	ts.Check(err)
 	var said bytes.Buffer
