@@ -31,7 +31,11 @@ func (d *Daemon) serveAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.serve("the API", ctx, remote, api.Server{Handler: a.Remote(), Log: d.log})
+	host, _, err := net.SplitHostPort(d.Config.API.TCP)
+	if err != nil {
+		return err
+	}
+	d.serve("the API", ctx, remote, api.Server{Handler: a.Remote(host), Log: d.log})
 	return nil
 }
 
