@@ -19,7 +19,7 @@ type Config struct {
 	// IsPrivate tells whether an address leads into a private network.
 	IsPrivate func(addr string) bool
 	// OnState is called after a partner's state has changed, from the
-	// goroutine that noticed; nil calls nothing.
+	// goroutine that noticed and with no lock held; nil calls nothing.
 	OnState func(Partner)
 }
 
@@ -28,6 +28,8 @@ type Config struct {
 // goroutines.
 type Book struct {
 	Config
+
+	reloading sync.Mutex // lets one reload at a time read the journal and tell the book
 
 	mu      sync.RWMutex // guards what follows
 	self    record.Signed[record.Card]
@@ -70,23 +72,7 @@ func (b *Book) Run(ctx context.Context) error {
 
 // reload reads what has changed since the last time.
 func (b *Book) reload(ctx context.Context) error {
-	var rows []rawRow
-	var self record.Envelope
-	err := b.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
-		if self, err = selfCard(tx); err != nil {
-			return err
-		}
-		rows, err = scanRows(tx)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	card, err := record.OpenCard(self)
-	if err != nil {
-		return err
-	}
-	changed, err := b.replace(card, rows)
+	changed, err := b.read(ctx)
 	if b.OnState != nil {
 		for _, p := range changed {
 			b.OnState(p)
@@ -95,19 +81,39 @@ func (b *Book) reload(ctx context.Context) error {
 	return err
 }
 
-// replace takes the rows over and returns the partners whose state changed.
+// read is one reload at a time: a slower one that read the journal before
+// another must not bring back what that one has replaced.
+func (b *Book) read(ctx context.Context) (changed []Partner, err error) {
+	b.reloading.Lock()
+	defer b.reloading.Unlock()
+	var rows []rawRow
+	var self record.Envelope
+	err = b.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
+		if self, err = selfCard(tx); err != nil {
+			return err
+		}
+		rows, err = scanRows(tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	card, err := record.OpenCard(self)
+	if err != nil {
+		return nil, err
+	}
+	return b.replace(card, rows)
+}
+
+// replace takes the rows over, all or none, and returns the partners whose
+// state changed.
 func (b *Book) replace(self record.Signed[record.Card], rows []rawRow) ([]Partner, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	old := b.byOrg
-	b.self = self
-	b.cards[self.ID()] = self
-	b.byOrg = map[record.OrgID]entry{}
-	b.byNode = map[record.NodeID]record.OrgID{}
-	b.byAlias = map[string]record.OrgID{}
+	var entries []entry
 	var changed []Partner
 	for _, r := range rows {
-		e, ok := old[r.Org]
+		e, ok := b.byOrg[r.Org]
 		if !ok || e.raw != r.raw {
 			p, err := r.open()
 			if err != nil {
@@ -118,6 +124,14 @@ func (b *Book) replace(self record.Signed[record.Card], rows []rawRow) ([]Partne
 			}
 			e = entry{p, r.raw}
 		}
+		entries = append(entries, e)
+	}
+	b.self = self
+	b.cards[self.ID()] = self
+	b.byOrg = map[record.OrgID]entry{}
+	b.byNode = map[record.NodeID]record.OrgID{}
+	b.byAlias = map[string]record.OrgID{}
+	for _, e := range entries {
 		b.insert(e)
 	}
 	return changed, nil

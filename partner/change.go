@@ -92,7 +92,8 @@ func (b *Book) accept(ctx context.Context, file record.OpenedCardFile, more func
 		} else if record.KindOf(err) != record.NotFound {
 			return err
 		}
-		if !known || old.Card.ID() != card.ID() {
+		fresh := !known || old.Card.ID() != card.ID()
+		if fresh {
 			if err := checkKeys(tx, card, b.Self()); err != nil {
 				return err
 			}
@@ -103,8 +104,10 @@ func (b *Book) accept(ctx context.Context, file record.OpenedCardFile, more func
 		if err := more(tx, &r.row, known); err != nil {
 			return err
 		}
-		if err := tx.Set(cardKey(tx, card.ID()), card.Bytes()); err != nil {
-			return err
+		if fresh {
+			if err := tx.Set(cardKey(tx, card.ID()), card.Bytes()); err != nil {
+				return err
+			}
 		}
 		return r.put(tx)
 	})
@@ -243,6 +246,9 @@ func (b *Book) SetState(ctx context.Context, alias string, s State, more func(tx
 		if err != nil {
 			return err
 		}
+		if r.State == Removed || r.Alias != p.Alias { // meanwhile, by another
+			return record.Errorf(record.NotFound, "no partner has the alias %q any more", p.Alias)
+		}
 		r.State = s
 		if err := r.put(tx); err != nil {
 			return err
@@ -261,11 +267,12 @@ func (b *Book) SetState(ctx context.Context, alias string, s State, more func(tx
 	return b.ByOrg(p.Org)
 }
 
-// Seen notes that the partner was connected just now.
+// Seen notes that the partner was connected just now. One that was removed
+// meanwhile stays as it is.
 func (b *Book) Seen(ctx context.Context, org record.OrgID) error {
 	err := b.Journal.Update(ctx, func(tx blobstore.Tx) error {
 		r, err := getRow(tx, org)
-		if err != nil {
+		if err != nil || r.State == Removed {
 			return err
 		}
 		r.LastSeen = b.Now().UnixMilli()
@@ -297,7 +304,9 @@ func (b *Book) CardFile(addresses []string) (record.OpenedCardFile, error) {
 		return record.OpenedCardFile{Card: card, Presence: []record.Signed[record.Presence]{last}}, nil
 	}
 	p, err := b.Keys.SignPresence(record.Presence{
-		Header:    record.Header{Card: card.ID(), Created: now.UnixMilli()},
+		// Later than the last one even if the clock was set back: partners
+		// keep the latest.
+		Header:    record.Header{Card: card.ID(), Created: max(now.UnixMilli(), last.Body.Created+1)},
 		Addresses: addresses,
 		Expires:   now.Add(presenceValidity).UnixMilli(),
 	})

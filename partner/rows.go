@@ -88,19 +88,34 @@ func scanRows(tx blobstore.ReadTx) ([]rawRow, error) {
 	return rows, nil
 }
 
-// put writes the row, its alias and its card.
-func (r row) put(tx blobstore.Tx) error {
-	raw, err := record.Marshal(r)
-	if err != nil {
+// put writes the row and its alias, unless they stand there already.
+func (r rawRow) put(tx blobstore.Tx) error {
+	raw, err := record.Marshal(r.row)
+	if err != nil || string(raw) == r.raw {
 		return err
 	}
 	if err := tx.Set(rowKey(tx, r.Org), raw); err != nil {
 		return err
 	}
-	if r.State == Removed {
-		return tx.Delete(aliasKey(tx, r.Alias)) // free for another
+	if r.State != Removed {
+		return tx.Set(aliasKey(tx, r.Alias), r.Org.Key())
 	}
-	return tx.Set(aliasKey(tx, r.Alias), r.Org.Key())
+	return r.freeAlias(tx)
+}
+
+// freeAlias leaves the alias of a removed partner to others; one may have
+// taken it already.
+func (r row) freeAlias(tx blobstore.Tx) error {
+	owner, err := tx.Get(aliasKey(tx, r.Alias))
+	switch {
+	case record.KindOf(err) == record.NotFound:
+		return nil
+	case err != nil:
+		return err
+	case string(owner) != string(r.Org.Key()):
+		return nil
+	}
+	return tx.Delete(aliasKey(tx, r.Alias))
 }
 
 // open verifies what the row holds.
