@@ -31,12 +31,18 @@ func (d *Daemon) serveAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	host, _, err := net.SplitHostPort(d.Config.API.TCP)
-	if err != nil {
-		return err
-	}
-	d.serve("the API", ctx, remote, api.Server{Handler: a.Remote(host), Log: d.log})
+	d.serve("the API", ctx, remote, api.Server{Handler: a.Remote(hostNames(d.Config.API.TCP)...), Log: d.log})
 	return nil
+}
+
+// hostNames is the name in host:port, if it is one: clients that call the API
+// by an address need none.
+func hostNames(hostPort string) []string {
+	host, _, err := net.SplitHostPort(hostPort)
+	if err != nil || net.ParseIP(host) != nil {
+		return nil
+	}
+	return []string{host}
 }
 
 func (d *Daemon) serve(part string, ctx context.Context, l net.Listener, s api.Server) {
