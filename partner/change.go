@@ -303,12 +303,13 @@ func (b *Book) CardFile(addresses []string) (record.OpenedCardFile, error) {
 	if fresh && last.Body.Card == card.ID() && slices.Equal(last.Body.Addresses, addresses) {
 		return record.OpenedCardFile{Card: card, Presence: []record.Signed[record.Presence]{last}}, nil
 	}
+	// Later than the last one even if the clock was set back: partners keep
+	// the latest.
+	created := max(now.UnixMilli(), last.Body.Created+1)
 	p, err := b.Keys.SignPresence(record.Presence{
-		// Later than the last one even if the clock was set back: partners
-		// keep the latest.
-		Header:    record.Header{Card: card.ID(), Created: max(now.UnixMilli(), last.Body.Created+1)},
+		Header:    record.Header{Card: card.ID(), Created: created},
 		Addresses: addresses,
-		Expires:   now.Add(presenceValidity).UnixMilli(),
+		Expires:   created + presenceValidity.Milliseconds(),
 	})
 	if err != nil {
 		return record.OpenedCardFile{}, err
