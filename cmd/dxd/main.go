@@ -40,12 +40,12 @@ func run(args []string, in io.Reader, out, stderr io.Writer) int {
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		a.say("interrupted")
 		return exitInterrupted
 	}
-	return a.exit(err)
+	return a.exit(cmd, err)
 }
 
 // root is the command without arguments.
@@ -96,7 +96,7 @@ type exitCode int
 func (e exitCode) Error() string { return "exit code " + strconv.Itoa(int(e)) }
 
 // exit prints an error and gives its exit code.
-func (a *app) exit(err error) int {
+func (a *app) exit(cmd *cobra.Command, err error) int {
 	if err == nil {
 		return 0
 	}
@@ -109,12 +109,18 @@ func (a *app) exit(err error) int {
 	if usage := (usageError{}); errors.As(err, &usage) || !a.started {
 		code = exitUsage
 		if hint == "" {
-			hint = "`dxd help` or --help with any command shows how it is used"
+			hint = "usage: " + cmd.UseLine() + " (--help tells more)"
+			if !cmd.HasParent() {
+				hint = "`dxd help` lists all commands"
+			}
 		}
 	}
 	message, similar, found := strings.Cut(err.Error(), "\n\nDid you mean this?\n") // as cobra has it
 	if found {
 		hint = "did you mean " + strings.Join(strings.Fields(similar), " or ") + "?"
+	}
+	if strings.HasPrefix(message, "accepts ") { // as cobra counts arguments
+		message = cmd.CommandPath() + " " + message
 	}
 	a.say("error: " + strings.ReplaceAll(message, "\n", "; ")) // as errors.Join has them
 	if hint != "" {
