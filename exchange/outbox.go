@@ -188,7 +188,7 @@ func orgsWaiting(tx blobstore.ReadTx, prefix blobstore.Key) ([]record.OrgID, err
 			return orgs, err
 		}
 		orgs = append(orgs, org)
-		from = key[:segment] + "\xff"
+		from = key[:segment-1] + "0" // "/" + 1: behind all of its keys
 	}
 }
 

@@ -1,0 +1,255 @@
+package exchange
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"dxd/crypto"
+	"dxd/record"
+)
+
+// tape is a stream whose other end said all that it will say, and listens to
+// nothing.
+type tape struct {
+	*bytes.Reader
+	net.Conn // of which nothing but what follows is called
+}
+
+func newTape(said []byte) tape { return tape{Reader: bytes.NewReader(said)} }
+
+func (t tape) Read(p []byte) (int, error)       { return t.Reader.Read(p) }
+func (t tape) Write(p []byte) (int, error)      { return len(p), nil }
+func (t tape) Close() error                     { return nil }
+func (t tape) CloseWrite() error                { return nil }
+func (t tape) Reset() error                     { return nil }
+func (t tape) Node() record.NodeID              { return record.NodeID{} }
+func (t tape) SetDeadline(time.Time) error      { return nil }
+func (t tape) SetReadDeadline(time.Time) error  { return nil }
+func (t tape) SetWriteDeadline(time.Time) error { return nil }
+
+func frame(kind frameType, content string) []byte {
+	b := binary.BigEndian.AppendUint32(nil, uint32(1+len(content)))
+	return append(append(b, byte(kind)), content...)
+}
+
+// offered is a valid offer of a small body.
+const offered = `{"v":1,"id":"0190b8f0-3c5e-7abc-8def-0123456789ab","lane":"doc","sealed_length":42,` +
+	`"body_nonce":"000102030405060708090a0b0c0d0e0f","header":"YWdl","early":42}`
+
+// someRecord is a signed record whose signature does not hold.
+var someRecord = `{"payloadType":"application/vnd.dxd.receipt.v1+json","payload":"e30=","signatures":[{"sig":"` +
+	strings.Repeat("A", 86) + `=="}]}`
+
+// frames are seeds: one of each type, and some that are none.
+func frames() [][]byte {
+	return [][]byte{
+		frame(frameOffer, offered),
+		frame(frameOffer, strings.Replace(offered, "42", "-42", 1)),
+		frame(frameOffer, strings.Replace(offered, `"v":1`, `"v":1,"later":{"a":[1]}`, 1)),
+		frame(frameBody, "some bytes"),
+		frame(frameBody, ""),
+		frame(frameClosing, `{"manifest":`+someRecord+`,"openings":"AAAA"}`),
+		frame(frameAnswer, `{"offset":65536}`),
+		frame(frameAnswer, `{"offset":-1,"receipt":`+someRecord+`}`),
+		frame(frameReceipt, `{"receipt":`+someRecord+`}`),
+		frame(frameReceipt, `{}`),
+		frame(frameRefusal, `{"reason":"full","retry":true}`),
+		frame(frameRefusal, `{"reason":"\u001b[2J\u202e"}`),
+		frame(frameHello, `{"v":1,"file":{"card":`+someRecord+`,"presence":[]}}`),
+		frame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","proof":{"record":1}}`),
+		frame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","void":`+someRecord+`}`),
+		frame(frameAck, `{"ok":true,"retry":true}`),
+		frame(77, "of a later version"),
+		{0, 0, 0, 0, 1},
+		{0xff, 0xff, 0xff, 0xff, 1},
+		{0, 16, 0, 1, 2},
+		{0, 0},
+	}
+}
+
+// FuzzFrames reads whatever a partner may send: every frame lies within its
+// bounds, what is read again gives the same bytes, and no content panics.
+func FuzzFrames(f *testing.F) {
+	for _, seed := range frames() {
+		f.Add(seed)
+		f.Add(append(frame(frameBody, "before"), seed...))
+	}
+	f.Fuzz(func(t *testing.T, said []byte) {
+		l := newLink(newTape(said))
+		var again []byte
+		for {
+			kind, content, err := l.next()
+			if err != nil {
+				if errors.Is(err, io.EOF) && len(again) != len(said) && !errors.Is(err, io.ErrUnexpectedEOF) {
+					if rest := len(said) - len(again); rest >= frameHeader {
+						t.Errorf("the stream ends %d bytes early", rest)
+					}
+				}
+				break
+			}
+			again = append(again, frame(kind, string(content))...)
+			decodeAny(t, content)
+		}
+		if !bytes.HasPrefix(said, again) {
+			t.Error("other frames came out than went in")
+		}
+		if cap(l.in) > maxFrame || cap(l.in) > bodyFrame && len(said) == 0 {
+			t.Errorf("%d bytes are held for one frame", cap(l.in))
+		}
+	})
+}
+
+// decodeAny reads the content as a frame of every type.
+func decodeAny(t *testing.T, content []byte) {
+	t.Helper()
+	var o offer
+	if decodeFrame(content, &o) == nil && o.check() == nil {
+		plain, err := crypto.PlainLength(o.SealedLength)
+		if err != nil || plain < 0 || o.Early < 0 || o.Early > maxEarly || o.Early > o.SealedLength || len(o.Header) > crypto.MaxHeader {
+			t.Errorf("an offer out of bounds: %+v", o)
+		}
+	}
+	var h hello
+	if decodeFrame(content, &h) == nil {
+		if _, err := h.File.Open(); err == nil && h.File.Card.IsZero() {
+			t.Error("a card file without a card opens")
+		}
+	}
+	var n news
+	if decodeFrame(content, &n) == nil && !n.Void.IsZero() && n.Void.Name() == "" {
+		t.Error("a void that is no record")
+	}
+	for _, v := range []any{&closing{}, &ack{}} {
+		if err := decodeFrame(content, v); err != nil && record.KindOf(err) != record.Invalid {
+			t.Errorf("a frame that is not valid: %v", err)
+		}
+	}
+}
+
+// FuzzReplies reads what a recipient may answer: what comes out is one of an
+// offset, a record, and an error, and a refusal's reason is one of ours.
+func FuzzReplies(f *testing.F) {
+	for _, seed := range frames() {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, said []byte) {
+		for _, read := range []func(*link) reply{readAnswer, readReceipt} {
+			r := read(newLink(newTape(said)))
+			refused := new(refusedError)
+			if errors.As(r.err, &refused) {
+				if reason := knownReason(refused.Reason); record.CheckText("the reason", reason, 20) != nil {
+					t.Errorf("the reason %q", reason)
+				}
+				if text := refused.Error(); record.CheckText("the error", text, 500) != nil && strings.ContainsAny(text, "\x1b\n\u202e") {
+					t.Errorf("the error is %q", text)
+				}
+			}
+		}
+		r := readReceipt(newLink(newTape(said)))
+		if r.err == nil && r.Receipt.IsZero() {
+			t.Error("no receipt, and no error")
+		}
+	})
+}
+
+// FuzzOffer changes the offer itself, which frames of random bytes seldom do.
+func FuzzOffer(f *testing.F) {
+	f.Add(1, "doc", int64(42), int64(42), 3)
+	f.Add(1, "doc", int64(1<<40+1<<30), int64(maxEarly), 3000)
+	f.Add(2, "msg", int64(-1), int64(-1), 0)
+	f.Add(1, "doc", int64(-1<<63), int64(1<<62), 1<<20)
+	f.Add(1, "doc", int64(1<<63-1), int64(1<<63-1), 1)
+	f.Fuzz(func(t *testing.T, version int, lane string, sealed, early int64, header int) {
+		o := offer{Version: version, Lane: record.Lane(lane), SealedLength: sealed, Early: early, Header: make([]byte, min(max(0, header), maxFrame))}
+		o.ID[6], o.ID[8] = 0x70, 0x80
+		if o.check() != nil {
+			return
+		}
+		if o.Version != wireVersion || o.Lane != record.LaneDoc || o.Early < 32 || o.Early > maxEarly || o.Early > o.SealedLength || len(o.Header) > crypto.MaxHeader {
+			t.Errorf("an offer out of bounds: %+v", o)
+		}
+		if plain, err := crypto.PlainLength(sealed); err != nil || crypto.SealedLength(plain) != sealed {
+			t.Errorf("a body of %d bytes", sealed)
+		}
+	})
+}
+
+// FuzzUnpackOpenings packs what came out again.
+func FuzzUnpackOpenings(f *testing.F) {
+	f.Add(packOpenings([]byte("one"), []byte("another"), nil))
+	f.Add(packOpenings(make([]byte, record.MaxOpening)))
+	f.Add(packOpenings(make([]byte, record.MaxOpening+1)))
+	f.Add(packOpenings(make([][]byte, record.MaxItems+1)...))
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff})
+	f.Add([]byte{0, 0, 0})
+	f.Fuzz(func(t *testing.T, packed []byte) {
+		list, err := unpackOpenings(packed)
+		if err != nil {
+			if list != nil || record.KindOf(err) != record.Invalid {
+				t.Errorf("%d openings beside the error %v", len(list), err)
+			}
+			return
+		}
+		if len(list) > record.MaxItems || !bytes.Equal(packOpenings(list...), packed) {
+			t.Errorf("%d openings, and packed again they are others", len(list))
+		}
+		for _, o := range list {
+			if len(o) > record.MaxOpening {
+				t.Errorf("an opening of %d bytes", len(o))
+			}
+		}
+	})
+}
+
+// FuzzQueueEntries reads values of the queues; those that are damaged are told
+// from those that are not.
+func FuzzQueueEntries(f *testing.F) {
+	keys, err := crypto.Generate()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(waiting{keys.Org(), record.TransferID{1}, 7}.value())
+	f.Add([]byte(keys.Org().Key()))
+	f.Add(make([]byte, 32+16+8)) // no organisation has this key
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, value []byte) {
+		w, err := parseWaiting(value)
+		if err == nil && !bytes.Equal(w.value(), value) {
+			t.Error("written again it is another entry")
+		}
+		if err != nil && (record.KindOf(err) != record.Damaged || w != waiting{}) {
+			t.Errorf("%+v beside the error %v", w, err)
+		}
+		if org, err := orgOf(value); err == nil && !bytes.Equal(org.Key(), value[:32]) {
+			t.Error("another organisation comes out")
+		}
+	})
+}
+
+func TestAHeldFrameIsNoLargerThanAFrameMayBe(t *testing.T) {
+	huge := frame(frameBody, strings.Repeat("x", maxFrame-1))
+	l := newLink(newTape(append(huge, frame(frameBody, strings.Repeat("x", maxFrame))...)))
+	if _, content, err := l.next(); err != nil || len(content) != maxFrame-1 {
+		t.Errorf("the largest frame: %d bytes, %v", len(content), err)
+	}
+	if _, _, err := l.next(); record.KindOf(err) != record.Invalid {
+		t.Errorf("a frame that is too large: %v", err)
+	}
+	if cap(l.in) > maxFrame {
+		t.Errorf("%d bytes are held", cap(l.in))
+	}
+	over, err := json.Marshal(strings.Repeat("x", maxFrame))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.send(frameHello, json.RawMessage(over)); record.KindOf(err) != record.Invalid {
+		t.Errorf("sending a frame that is too large: %v", err)
+	}
+}
