@@ -212,7 +212,8 @@ func sendClosing(l *link, c parcel) error {
 // refusalBehind prefers what the partner said to the error of a write that
 // broke off because of it.
 func refusalBehind(err error, replies chan reply) error {
-	if record.KindOf(err) != record.Internal { // it was not the link
+	switch record.KindOf(err) {
+	case record.Damaged, record.Invalid: // it was not the link
 		return err
 	}
 	if r := <-replies; r.err != nil {
@@ -336,6 +337,9 @@ func (x *Exchange) delivered(ctx context.Context, id record.TransferID, receipt 
 	v, err := x.Get(ctx, id)
 	if err != nil {
 		return err
+	}
+	if v.Direction != Out {
+		return record.Errorf(record.Invalid, "a receipt from the sender itself")
 	}
 	if err := x.checkReceipt(ctx, receipt, v.Transfer); err != nil {
 		return err

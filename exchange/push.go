@@ -93,27 +93,39 @@ type ack struct {
 	Receipt record.Envelope `json:"receipt,omitzero"`
 }
 
-// pushWaiting tells a partner what waits for it.
+// pushWaiting tells a partner what waits for it, each thing once. What it does
+// not take now holds nothing up that waits behind it.
 func (x *Exchange) pushWaiting(ctx context.Context, p partner.Partner) error {
+	var from blobstore.Key
+	some := false
 	for {
-		waiting, err := x.waitingPushes(ctx, p.Org)
-		if err != nil || len(waiting) == 0 {
+		waiting, err := x.waitingPushes(ctx, p.Org, from)
+		if err != nil {
 			return err
+		}
+		if len(waiting) == 0 {
+			break
 		}
 		later, err := x.pushAll(ctx, p, waiting)
 		if err != nil {
 			return err
 		}
-		if later {
-			return record.Errorf(record.Unavailable, "the partner takes some news later")
-		}
+		some = some || later
+		from = behind(waiting[len(waiting)-1].Key)
 	}
+	if some {
+		return record.Errorf(record.Unavailable, "the partner takes some news later")
+	}
+	return nil
 }
 
-func (x *Exchange) waitingPushes(ctx context.Context, org record.OrgID) (waiting []blobstore.Entry, err error) {
+// behind is the first key after this one.
+func behind(key blobstore.Key) blobstore.Key { return key + "\x00" }
+
+func (x *Exchange) waitingPushes(ctx context.Context, org record.OrgID, from blobstore.Key) (waiting []blobstore.Entry, err error) {
 	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
 		waiting = nil
-		for e, err := range tx.Scan(orgKey(tx, prefixPush, org), "", false) {
+		for e, err := range tx.Scan(orgKey(tx, prefixPush, org), from, false) {
 			if err != nil {
 				return err
 			}
@@ -169,13 +181,15 @@ func (x *Exchange) forgetPushes(ctx context.Context, done []blobstore.Key) error
 	})
 }
 
-// pushOne tells one thing and takes the answer.
+// pushOne tells one thing and takes the answer. What is damaged here counts as
+// taken: it can't be told, and must not hold up the rest.
 func (x *Exchange) pushOne(ctx context.Context, l *link, e blobstore.Entry) (ack, error) {
-	var p push
-	if err := record.Unmarshal(e.Value[32:], &p); err != nil {
-		return ack{}, record.Errorf(record.Damaged, "an entry of a queue: %w", err)
+	p, n, err := x.newsOf(ctx, e)
+	switch record.KindOf(err) {
+	case record.NotFound, record.Damaged:
+		x.Log.Error("what a partner is to be told is damaged", "transfer", p.Transfer, "error", err)
+		return ack{OK: true}, nil
 	}
-	n, err := x.newsOf(ctx, p)
 	if err != nil {
 		return ack{}, err
 	}
@@ -186,17 +200,25 @@ func (x *Exchange) pushOne(ctx context.Context, l *link, e blobstore.Entry) (ack
 	if err := l.expect(frameAck, &a); err != nil {
 		return ack{}, err
 	}
-	switch {
-	case !a.Receipt.IsZero():
+	if p.Void && !a.Receipt.IsZero() {
 		// It was received before it was cancelled: the receipt is the truth.
-		return ack{OK: true}, x.delivered(ctx, p.Transfer, a.Receipt, &progress{})
-	case !a.OK && !a.Retry:
+		err := x.delivered(ctx, p.Transfer, a.Receipt, &progress{})
+		if record.KindOf(err) != record.Invalid {
+			return ack{OK: true}, err
+		}
+		a.OK = false
+	}
+	if !a.OK && !a.Retry {
 		x.Log.Warn("a partner did not take a proof or a void", "transfer", p.Transfer)
 	}
 	return a, nil
 }
 
-func (x *Exchange) newsOf(ctx context.Context, p push) (n news, err error) {
+// newsOf makes of an entry of the queue what the partner is told.
+func (x *Exchange) newsOf(ctx context.Context, e blobstore.Entry) (p push, n news, err error) {
+	if err := record.Unmarshal(e.Value[32:], &p); err != nil {
+		return p, n, record.Errorf(record.Damaged, "an entry of a queue: %w", err)
+	}
 	n.Transfer = p.Transfer
 	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
 		if p.Void {
@@ -214,7 +236,7 @@ func (x *Exchange) newsOf(ctx context.Context, p push) (n news, err error) {
 		n.Proof, err = proof.Bytes()
 		return err
 	})
-	return n, err
+	return p, n, err
 }
 
 // ServeProof is the receiving part of a stream of ProtocolProof.
@@ -394,7 +416,7 @@ func (x *Exchange) voided(ctx context.Context, from record.OrgID, id record.Tran
 		return tx.Set(voidedKey(tx, v.Body.Manifest), nil)
 	})
 	if err == nil {
-		err = x.dropIncoming(ctx, id, file)
+		err = x.dropIncoming(ctx, arriving{from, id}, file)
 	}
 	return receipt, err
 }
