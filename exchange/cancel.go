@@ -19,7 +19,7 @@ func (x *Exchange) Cancel(ctx context.Context, id record.TransferID) (View, erro
 	case Queued, Sending:
 		err = x.giveUp(ctx, id, Cancelled, "")
 	case Receiving:
-		err = x.cancelIncoming(ctx, id)
+		err = x.cancelIncoming(ctx, v)
 	case Cancelled:
 	default:
 		err = record.Errorf(record.Conflict, "the transfer is %s and can't be cancelled any more", v.State)
@@ -57,6 +57,12 @@ func (x *Exchange) giveUp(ctx context.Context, id record.TransferID, s State, re
 // of its queue.
 func (x *Exchange) void(tx blobstore.Tx, t Transfer, s State, reason string) error {
 	manifest, err := x.ownManifest(tx, t)
+	switch record.KindOf(err) {
+	case record.NotFound, record.Damaged:
+		// Its number can't be voided any more. It must not hold up the rest.
+		x.Log.Error("a manifest of ours is damaged", "transfer", t.ID, "error", err)
+		return x.leaveQueue(tx, t, s, reason)
+	}
 	if err != nil {
 		return err
 	}
@@ -67,17 +73,22 @@ func (x *Exchange) void(tx blobstore.Tx, t Transfer, s State, reason string) err
 	if err != nil {
 		return err
 	}
-	x.end(&t, s, reason)
 	if err := tx.Set(voidKey(t.ID), void.Bytes()); err != nil {
 		return err
 	}
 	if err := queue.Add(tx, void.ID(), void.Leaf()); err != nil {
 		return err
 	}
-	if err := tx.Delete(queueKey(tx, t)); err != nil {
+	if err := pushVoid(tx, t); err != nil {
 		return err
 	}
-	if err := pushVoid(tx, t); err != nil {
+	return x.leaveQueue(tx, t, s, reason)
+}
+
+// leaveQueue ends an outgoing transfer.
+func (x *Exchange) leaveQueue(tx blobstore.Tx, t Transfer, s State, reason string) error {
+	x.end(&t, s, reason)
+	if err := tx.Delete(queueKey(tx, t)); err != nil {
 		return err
 	}
 	return t.put(tx)
@@ -124,8 +135,9 @@ func (x *Exchange) isOver(ctx context.Context, id record.TransferID) (bool, erro
 }
 
 // cancelIncoming gives up a payload that is not whole yet.
-func (x *Exchange) cancelIncoming(ctx context.Context, id record.TransferID) error {
+func (x *Exchange) cancelIncoming(ctx context.Context, v View) error {
 	var file blobstore.FileID
+	id := v.ID
 	err := x.Journal.Update(ctx, func(tx blobstore.Tx) error {
 		file = blobstore.FileID{}
 		t, err := getTransfer(tx, id)
@@ -138,7 +150,7 @@ func (x *Exchange) cancelIncoming(ctx context.Context, id record.TransferID) err
 	if err != nil {
 		return err
 	}
-	return x.dropIncoming(ctx, id, file)
+	return x.dropIncoming(ctx, arriving{v.Partner, id}, file)
 }
 
 // cancelRow ends a transfer that is on its way in, and gives its file up.
@@ -154,11 +166,10 @@ func (x *Exchange) cancelRow(tx blobstore.Tx, t Transfer) (blobstore.FileID, err
 
 // dropIncoming ends the stream of a payload that was given up, and removes
 // its file; none is no work. A crash before it leaves the file to the sweep.
-func (x *Exchange) dropIncoming(ctx context.Context, id record.TransferID, file blobstore.FileID) error {
+func (x *Exchange) dropIncoming(ctx context.Context, id arriving, file blobstore.FileID) error {
 	if file.IsZero() {
 		return nil
 	}
-	x.flight.stop(id)
 	if err := x.inbox.drop(ctx, id); err != nil {
 		return err
 	}
@@ -166,7 +177,7 @@ func (x *Exchange) dropIncoming(ctx context.Context, id record.TransferID, file 
 }
 
 // Remove ends all that is queued for a partner as failed; it belongs into the
-// update that removes the partner.
+// update that removes the partner. Its streams end with its connections.
 func (x *Exchange) Remove(tx blobstore.Tx, org record.OrgID) error {
 	var ids []record.TransferID
 	for e, err := range tx.Scan(orgKey(tx, prefixQueue, org), "", false) {
@@ -187,7 +198,6 @@ func (x *Exchange) Remove(tx blobstore.Tx, org record.OrgID) error {
 		if err := x.void(tx, t, Failed, reasonRemoved); err != nil {
 			return err
 		}
-		x.flight.stop(id)
 	}
 	return nil
 }

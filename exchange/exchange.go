@@ -106,7 +106,7 @@ func Open(c Config) *Exchange {
 	}
 	x := &Exchange{Config: c, started: c.Now()}
 	x.outbox.workers = map[workerKey]*worker{}
-	x.inbox.open = map[record.TransferID]*claim{}
+	x.inbox.open = map[arriving]*claim{}
 	x.flight.of = map[record.TransferID]*progress{}
 	return x
 }
@@ -163,6 +163,19 @@ func (x *Exchange) sweep(ctx context.Context) error {
 		x.Log.Info("removed a payload file that belongs to no transfer", "bytes", f.Size)
 	}
 	return nil
+}
+
+// update is Journal.Update. If it failed, unknown says that what fn did may
+// have been written all the same: then a file that it names has to stay, and
+// the sweep of the next start finds out whether a row needs it.
+func (x *Exchange) update(ctx context.Context, fn func(tx blobstore.Tx) error) (unknown bool, err error) {
+	agreed := false
+	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		err := fn(tx)
+		agreed = err == nil
+		return err
+	})
+	return err != nil && agreed && record.KindOf(err) != record.Invalid, err
 }
 
 // closeQuietly closes what was only read from, where an error says nothing.

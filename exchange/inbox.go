@@ -15,8 +15,15 @@ import (
 // inbox holds the payloads that are on their way in. Across a cut link the
 // open cipher and hash state waits here for the next stream.
 type inbox struct {
-	mu   sync.Mutex // guards open
-	open map[record.TransferID]*claim
+	mu   sync.Mutex          // guards open
+	open map[arriving]*claim // nil once Run has ended
+}
+
+// arriving names a payload that is on its way in. An id means nothing without
+// the partner that it is from.
+type arriving struct {
+	from record.OrgID
+	id   record.TransferID
 }
 
 // maxWaiting is how many half-received payloads keep their cipher state while
@@ -32,10 +39,14 @@ type claim struct {
 
 // take claims the payload for a stream. Whoever holds it is reset: the sender
 // opened a new stream since it gave the old one up.
-func (b *inbox) take(ctx context.Context, id record.TransferID, reset func()) (*incoming, *claim, error) {
+func (b *inbox) take(ctx context.Context, id arriving, reset func()) (*incoming, *claim, error) {
 	mine := &claim{reset: reset, free: make(chan struct{})}
 	for {
 		b.mu.Lock()
+		if b.open == nil {
+			b.mu.Unlock()
+			return nil, nil, record.Errorf(record.Unavailable, "the exchange has ended")
+		}
 		old := b.open[id]
 		if old == nil || old.isFree() {
 			b.open[id] = mine
@@ -65,12 +76,15 @@ func (c *claim) isFree() bool {
 }
 
 // release lets go, leaving what the next stream can go on with, or nil.
-func (b *inbox) release(id record.TransferID, c *claim, in *incoming) {
+func (b *inbox) release(id arriving, c *claim, in *incoming) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c.in = in
 	close(c.free)
-	if in == nil && b.open[id] == c {
+	switch {
+	case b.open == nil:
+		in.close()
+	case in == nil:
 		delete(b.open, id)
 	}
 	b.trim()
@@ -90,7 +104,7 @@ func (b *inbox) trim() {
 }
 
 // drop ends the stream that feeds the payload and forgets what it left.
-func (b *inbox) drop(ctx context.Context, id record.TransferID) error {
+func (b *inbox) drop(ctx context.Context, id arriving) error {
 	in, c, err := b.take(ctx, id, func() {})
 	if err != nil {
 		return err
@@ -100,6 +114,8 @@ func (b *inbox) drop(ctx context.Context, id record.TransferID) error {
 	return nil
 }
 
+// close lets go of all that waits. A stream that still holds a payload lets go
+// of it itself.
 func (b *inbox) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -108,7 +124,7 @@ func (b *inbox) close() {
 			c.in.close()
 		}
 	}
-	b.open = map[record.TransferID]*claim{}
+	b.open = nil
 }
 
 // syncEvery is the pace at which a partial file is made durable.
@@ -119,6 +135,7 @@ const syncEvery = 64 << 20
 type incoming struct {
 	file    blobstore.FileID
 	part    blobstore.Partial // nil once the file is whole
+	key     crypto.FileKey    // that the cipher opens it under
 	nonce   record.BodyNonce
 	size    int64 // sealed bytes here
 	synced  int64
@@ -126,6 +143,7 @@ type incoming struct {
 	result  chan opened // holds the cipher's end, once
 	open    *opened     // taken from result
 	written bool        // a row knows the partial
+	torn    bool        // file, cipher and size do not agree: only the file can be gone on with
 }
 
 // opened is what the cipher found: the plaintext's length and digest, or why
@@ -138,7 +156,7 @@ type opened struct {
 
 // newIncoming starts the cipher for a payload under this key.
 func newIncoming(file blobstore.FileID, part blobstore.Partial, nonce record.BodyNonce, key crypto.FileKey) *incoming {
-	in := &incoming{file: file, part: part, nonce: nonce, result: make(chan opened, 1)}
+	in := &incoming{file: file, part: part, key: key, nonce: nonce, result: make(chan opened, 1)}
 	r, w := io.Pipe()
 	in.feed = w
 	go func() { // ends with the pipe, which close or finish always close
@@ -150,6 +168,10 @@ func newIncoming(file blobstore.FileID, part blobstore.Partial, nonce record.Bod
 }
 
 var errDamaged = record.Errorf(record.Damaged, "the sealed bytes do not open")
+
+// errUnsynced says that nobody knows what of a file is on the disk: after a
+// sync that failed, a later one may succeed without writing anything.
+var errUnsynced = record.Errorf(record.Internal, "the file may have holes")
 
 func openAll(key crypto.FileKey, sealed io.Reader) opened {
 	plain, err := crypto.OpenBody(key, sealed)
@@ -167,19 +189,21 @@ func openAll(key crypto.FileKey, sealed io.Reader) opened {
 // write takes the next sealed bytes: into the file first, then through the
 // cipher, so that the file is never behind what was looked at.
 func (in *incoming) write(b []byte) error {
+	in.torn = true
 	if _, err := in.part.Write(b); err != nil {
 		return err
 	}
 	in.size += int64(len(b))
 	if in.size-in.synced >= syncEvery {
 		if err := in.part.Sync(); err != nil {
-			return err
+			return errors.Join(err, errUnsynced)
 		}
 		in.synced = in.size
 	}
 	if _, err := in.feed.Write(b); err != nil {
 		return errDamaged
 	}
+	in.torn = false
 	return nil
 }
 
@@ -198,9 +222,11 @@ func (in *incoming) commit() error {
 	if in.part == nil {
 		return nil
 	}
-	err := in.part.Commit()
+	if err := in.part.Commit(); err != nil {
+		return errors.Join(err, errUnsynced)
+	}
 	in.part = nil
-	return err
+	return nil
 }
 
 // close lets go of the cipher and leaves the partial file; nil may be closed.
@@ -220,13 +246,13 @@ const refeedBuffer = 256 << 10
 // refeed reads what the file has through the cipher again, after a restart.
 // Where it stops opening, as a loss of power may leave it, it is cut off at the
 // last whole chunk, and all before is fed again to a new cipher.
-func refeed(files blobstore.Files, t Transfer, key crypto.FileKey) (*incoming, error) {
+func refeed(ctx context.Context, files blobstore.Files, t Transfer, key crypto.FileKey) (*incoming, error) {
 	for {
 		in, source, err := reopen(files, t, key)
 		if err != nil {
 			return nil, err
 		}
-		err = in.replay(source)
+		err = in.replay(ctx, source)
 		if err == nil {
 			return in, nil
 		}
@@ -262,7 +288,7 @@ func reopen(files blobstore.Files, t Transfer, key crypto.FileKey) (*incoming, i
 }
 
 // replay feeds all of the source to the cipher.
-func (in *incoming) replay(source io.ReaderAt) error {
+func (in *incoming) replay(ctx context.Context, source io.ReaderAt) error {
 	size := int64(0)
 	if in.part != nil {
 		size = in.part.Size()
@@ -273,6 +299,9 @@ func (in *incoming) replay(source io.ReaderAt) error {
 	}
 	buf := make([]byte, refeedBuffer)
 	for in.size < size {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		n, err := source.ReadAt(buf[:min(refeedBuffer, size-in.size)], in.size)
 		if n == 0 {
 			return record.Errorf(record.Damaged, "couldn't read a partial file: %w", err)

@@ -89,15 +89,13 @@ func (x *Exchange) receive(ctx context.Context, l *link) error {
 	if err := a.readOffer(); err != nil {
 		return err
 	}
-	in, claim, err := x.inbox.take(ctx, a.offer.ID, resetter(l))
+	id := arriving{from.Org, a.offer.ID}
+	in, claim, err := x.inbox.take(ctx, id, resetter(l))
 	if err != nil {
 		return err
 	}
 	a.in = in
-	defer func() { x.inbox.release(a.offer.ID, claim, x.worthKeeping(a)) }()
-	var ended func()
-	a.prog, ended = x.flight.begin(a.offer.ID, resetter(l))
-	defer ended()
+	defer func() { x.inbox.release(id, claim, x.worthKeeping(a)) }()
 	receipt, err := x.lookUp(ctx, a)
 	if err != nil {
 		return err
@@ -105,16 +103,22 @@ func (x *Exchange) receive(ctx context.Context, l *link) error {
 	if !receipt.IsZero() {
 		return a.send(frameAnswer, answer{Receipt: receipt})
 	}
+	var ended func()
+	a.prog, ended = x.flight.begin(a.offer.ID, resetter(l))
+	defer ended()
 	return x.takeIn(ctx, a)
 }
 
 // worthKeeping is what the next stream can go on with. A payload that no row
 // knows came along with its offer, and will again.
 func (x *Exchange) worthKeeping(a *arrival) *incoming {
-	if a.in == nil || a.in.written {
+	if a.in == nil || a.in.written && !a.in.torn {
 		return a.in
 	}
 	a.in.close()
+	if a.in.written {
+		return nil // the next stream reads the file again
+	}
 	if err := x.Files.Remove(a.in.file); err != nil {
 		x.Log.Warn("couldn't remove a payload that did not hold", "error", err) // the next start's sweep will
 	}
@@ -210,6 +214,7 @@ func (x *Exchange) takeIn(ctx context.Context, a *arrival) error {
 	if err := x.prepare(ctx, a); err != nil {
 		return x.spoiled(ctx, a, err)
 	}
+	a.key = a.in.key // under which the body opens, whatever this stream's header says
 	if err := a.send(frameAnswer, answer{Offset: a.in.size}); err != nil {
 		return err
 	}
@@ -226,26 +231,27 @@ func (x *Exchange) takeIn(ctx context.Context, a *arrival) error {
 	}
 	receipt, err := x.received(ctx, a, v)
 	if err != nil {
-		return err
+		return x.spoiled(ctx, a, err)
 	}
 	a.in = nil // over: nothing waits for another stream
 	return a.send(frameReceipt, receiptFrame{receipt})
 }
 
 // spoiled throws away what came of a payload that does not hold, so that the
-// next attempt begins anew. Trouble of the link or of ours keeps it.
+// next attempt begins anew. Other trouble of the link or of ours keeps it.
 func (x *Exchange) spoiled(ctx context.Context, a *arrival, err error) error {
-	if _, ok := asRefusal(err); !ok || record.KindOf(err) == record.Full {
-		return err
-	}
-	var r *refusedError
-	if errors.As(err, &r) && r.Retry {
-		return err
-	}
-	if a.in == nil {
+	r, refused := asRefusal(err)
+	if final := refused && !r.Retry; a.in == nil || !final && !errors.Is(err, errUnsynced) {
 		return err
 	}
 	return errors.Join(err, x.discard(ctx, a))
+}
+
+// unsettled lets go of a payload of which nobody knows whether a row needs its
+// file. When the sender asks again, the journal says.
+func (a *arrival) unsettled() {
+	a.in.close()
+	a.in = nil
 }
 
 // discard removes the partial and its row.
@@ -289,7 +295,7 @@ func (x *Exchange) prepare(ctx context.Context, a *arrival) error {
 		}
 	}
 	if a.in == nil && !a.row.ID.IsZero() {
-		in, err := refeed(x.Files, a.row, a.key)
+		in, err := refeed(ctx, x.Files, a.row, a.key)
 		switch {
 		case err == nil:
 			in.written = true
@@ -346,9 +352,12 @@ func (x *Exchange) begin(ctx context.Context, a *arrival) error {
 		return nil
 	}
 	x.at(BeforeReceiving)
-	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+	unknown, err := x.update(ctx, func(tx blobstore.Tx) error {
 		return x.incomingRow(a, Receiving).create(tx)
 	})
+	if unknown {
+		a.unsettled()
+	}
 	if err != nil {
 		return err
 	}
@@ -484,6 +493,9 @@ func (x *Exchange) openManifest(ctx context.Context, from record.OrgID, e record
 		return none, record.Errorf(record.Invalid, "the manifest is not from this partner to us")
 	}
 	own, err := x.Book.Card(ctx, m.Body.RecipientCard)
+	if err != nil && record.KindOf(err) != record.NotFound {
+		return none, err
+	}
 	if err != nil || own.Body.Org != x.Keys.Org() {
 		return none, record.Errorf(record.Invalid, "the manifest names a card that is not ours")
 	}
@@ -507,12 +519,15 @@ func (x *Exchange) received(ctx context.Context, a *arrival, v verified) (record
 		return record.Envelope{}, err
 	}
 	x.at(BeforeReceived)
-	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+	unknown, err := x.update(ctx, func(tx blobstore.Tx) error {
 		if err := partner.Require(tx, a.from.Org, x.Now()); err != nil {
 			return err
 		}
 		return x.putReceived(tx, a, v, receipt.Envelope)
 	})
+	if unknown {
+		a.unsettled()
+	}
 	if err != nil {
 		return record.Envelope{}, err
 	}

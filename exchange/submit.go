@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"io"
 	"slices"
 	"time"
@@ -98,7 +99,7 @@ func (x *Exchange) Submit(ctx context.Context, s Submission, body io.Reader) ([]
 	}
 	x.at(BeforeQueued)
 	ids := make([]record.TransferID, len(recipients))
-	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+	unknown, err := x.update(ctx, func(tx blobstore.Tx) error {
 		if s.RequestID != "" {
 			if _, err := tx.Get(requestKey(tx, s.RequestID)); record.KindOf(err) != record.NotFound {
 				return errTwice
@@ -114,12 +115,10 @@ func (x *Exchange) Submit(ctx context.Context, s Submission, body io.Reader) ([]
 		return putRequest(tx, s.RequestID, ids)
 	})
 	if err != nil {
-		// If the journal failed after it had written, the row is there and
-		// needs the file: then the sweep of the next start decides.
-		if record.KindOf(err) != record.Internal || err == errTwice {
+		if !unknown {
 			err = joinRemove(err, x.Files.Remove(p.file))
 		}
-		if err == errTwice {
+		if errors.Is(err, errTwice) {
 			return x.byRequest(ctx, s.RequestID, recipients)
 		}
 		return nil, err
@@ -201,10 +200,7 @@ func (x *Exchange) seal(ctx context.Context, p *payload, file io.Writer, body io
 func digestInto(ctx context.Context, w io.Writer, body io.Reader, size int64) (int64, record.Digest, error) {
 	hash := sha256.New()
 	buf := make([]byte, ingestBuffer)
-	n, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(hash, w)}, struct{ io.Reader }{body}, buf)
-	if err == nil {
-		err = ctx.Err()
-	}
+	n, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(hash, w)}, untilDone{ctx, body}, buf)
 	if err != nil {
 		if record.KindOf(err) == record.Internal {
 			err = record.Errorf(record.Invalid, "couldn't read the document to its end: %w", err)
@@ -216,6 +212,19 @@ func digestInto(ctx context.Context, w io.Writer, body io.Reader, size int64) (i
 			"a file must not change while it is sent")
 	}
 	return n, record.Digest(hash.Sum(nil)), nil
+}
+
+// untilDone reads until ctx ends.
+type untilDone struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (u untilDone) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.r.Read(p)
 }
 
 // queueDocument writes all of C1 for one recipient: row, opening, file key,

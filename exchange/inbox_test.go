@@ -1,0 +1,137 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+
+	"dxd/blobstore"
+	"dxd/crypto"
+	"dxd/record"
+)
+
+// badFile is a partial file on a disk that fails.
+type badFile struct {
+	blobstore.Partial
+	short   int // bytes that a write still takes
+	written []byte
+	closed  bool
+}
+
+var errDisk = errors.New("input/output error")
+
+func (f *badFile) Write(p []byte) (int, error) {
+	n := min(len(p), f.short)
+	f.short -= n
+	f.written = append(f.written, p[:n]...)
+	if n < len(p) {
+		return n, errDisk
+	}
+	return n, nil
+}
+
+func (f *badFile) Commit() error { return errDisk }
+func (f *badFile) Close() error  { f.closed = true; return nil }
+
+func newBadIncoming(t *testing.T, f *badFile) *incoming {
+	t.Helper()
+	body, err := crypto.SealBody(io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := newIncoming(blobstore.NewFileID(), f, body.Nonce(), body.Key())
+	in.written = true
+	return in
+}
+
+func TestAPayloadIsReadFromItsFileAgainAfterAWriteFailed(t *testing.T) {
+	f := &badFile{short: 10}
+	in := newBadIncoming(t, f)
+	if err := in.write(make([]byte, 16)); !errors.Is(err, errDisk) {
+		t.Fatalf("a write that fails gives %v", err)
+	}
+	// The file has ten bytes of which nothing else knows.
+	if in.size != 0 || len(f.written) != 10 {
+		t.Fatalf("%d bytes are counted, %d written", in.size, len(f.written))
+	}
+	if kept := new(Exchange).worthKeeping(&arrival{in: in}); kept != nil || !f.closed {
+		t.Error("the next stream would go on at the wrong place")
+	}
+}
+
+func TestAPayloadThatCouldNotBeCommittedNeverCountsAsWhole(t *testing.T) {
+	in := newBadIncoming(t, &badFile{})
+	defer in.close()
+	for range 2 {
+		if err := in.commit(); !errors.Is(err, errUnsynced) || !errors.Is(err, errDisk) {
+			t.Errorf("the commit gives %v", err)
+		}
+	}
+}
+
+// oddJournal says what it is told to say about each update.
+type oddJournal struct {
+	blobstore.Journal
+	answer error
+	before bool // it answers without running the update
+}
+
+func (j oddJournal) Update(_ context.Context, fn func(blobstore.Tx) error) error {
+	if j.before {
+		return j.answer
+	}
+	if err := fn(nil); err != nil {
+		return err
+	}
+	return j.answer
+}
+
+func TestAFileGoesOnlyIfNoRowCanNeedIt(t *testing.T) {
+	full := record.Errorf(record.Full, "no room")
+	for what, test := range map[string]struct {
+		journal oddJournal
+		own     error
+		unknown bool
+	}{
+		"written":                    {oddJournal{}, nil, false},
+		"refused by the update":      {oddJournal{}, full, false},
+		"never run":                  {oddJournal{answer: errDisk, before: true}, nil, false},
+		"too large for the journal":  {oddJournal{answer: record.Errorf(record.Invalid, "too large")}, nil, false},
+		"run, and the disk failed":   {oddJournal{answer: errDisk}, nil, true},
+		"run, and the disk was full": {oddJournal{answer: full}, nil, true},
+	} {
+		x := &Exchange{Config: Config{Journal: test.journal}}
+		unknown, err := x.update(t.Context(), func(blobstore.Tx) error { return test.own })
+		if unknown != test.unknown || (err == nil) != (what == "written") {
+			t.Errorf("%s: unknown is %v, the error %v", what, unknown, err)
+		}
+	}
+}
+
+func TestTheInboxKeepsPartnersApartAndLetsGoAtItsEnd(t *testing.T) {
+	b := inbox{open: map[arriving]*claim{}}
+	one, two := arriving{id: record.TransferID{1}}, arriving{id: record.TransferID{1}}
+	keys, err := crypto.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	two.from = keys.Org()
+	reset := false
+	_, c, err := b.take(t.Context(), one, func() { reset = true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.take(t.Context(), two, func() {}); err != nil || reset {
+		t.Errorf("one partner's id ends another's stream (%v)", err)
+	}
+	b.close()
+	f := &badFile{}
+	b.release(one, c, newBadIncoming(t, f))
+	if !f.closed {
+		t.Error("what a stream leaves after the end stays open")
+	}
+	if _, _, err := b.take(t.Context(), one, func() {}); err == nil {
+		t.Error("a closed inbox takes more")
+	}
+}
