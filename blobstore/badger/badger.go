@@ -125,6 +125,9 @@ func (s *Store) openJournal() error {
 	if err := s.checkRoom(floor); err != nil {
 		return err
 	}
+	if err := checkLogs(s.dir); err != nil {
+		return err
+	}
 	db, err := badger.OpenManaged(tuned(s.dir, &logger{s.log}))
 	if err != nil {
 		return openError(err)

@@ -160,8 +160,7 @@ func tables(t *testing.T, dir string) []string {
 	return found
 }
 
-// TestADamagedTableIsTold damages a table's index, which is read when the
-// store is opened, and a block of keys, which is not.
+// TestADamagedTableIsTold damages a table's index and a block of keys.
 func TestADamagedTableIsTold(t *testing.T) {
 	for name, at := range map[string]func(size int64) int64{
 		"index": func(size int64) int64 { return size - 40 },
