@@ -23,6 +23,10 @@ type parcel struct {
 	openings []byte
 }
 
+// errAway says that no stream to the partner came up, so that no other
+// document can be delivered either.
+var errAway = errors.New("couldn't reach the partner")
+
 // deliver sends one payload and takes the receipt. It returns nil once the
 // transfer needs no more of it: delivered, or cancelled in the meantime.
 func (x *Exchange) deliver(ctx context.Context, p partner.Partner, t Transfer) error {
@@ -33,7 +37,7 @@ func (x *Exchange) deliver(ctx context.Context, p partner.Partner, t Transfer) e
 	defer closeQuietly(parcel.file)
 	stream, err := x.open(ctx, p, ProtocolTransfer)
 	if err != nil {
-		return err
+		return record.Errorf(record.KindOf(err), "%w: %w", errAway, err)
 	}
 	defer closeQuietly(stream)
 	defer resetWith(ctx, stream)()

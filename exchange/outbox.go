@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"math"
 	"sync"
 	"time"
@@ -45,6 +46,11 @@ type worker struct {
 
 	mu     sync.Mutex // guards expiry
 	expiry int64      // no waiting transfer expires before this, in ms; 0: not known
+
+	// What follows is run's alone.
+	pause *backoff.ExponentialBackOff
+	retry time.Time // what failed waits until then
+	pass
 }
 
 // expires notes that a transfer which waits from now on expires at this time.
@@ -101,11 +107,7 @@ func (x *Exchange) Connected(node record.NodeID) {
 	if err != nil {
 		return
 	}
-	for _, w := range []work{callWork, docWork, pushWork} {
-		if worker := x.worker(p.Org, w); worker != nil {
-			token(worker.connected)
-		}
-	}
+	x.PartnerChanged(p.Org)
 }
 
 func token(c chan struct{}) {
@@ -215,32 +217,72 @@ func orgOf(value []byte) (record.OrgID, error) {
 // run does the work whenever it is woken, and tries again after growing pauses
 // while it fails.
 func (x *Exchange) run(ctx context.Context, org record.OrgID, w work, self *worker) {
-	pause := &backoff.ExponentialBackOff{
+	self.pause = &backoff.ExponentialBackOff{
 		InitialInterval: x.Retry.First, MaxInterval: x.Retry.Longest, Multiplier: 2, RandomizationFactor: 0.5,
 	}
-	pause.Reset()
+	self.begin()
 	for ctx.Err() == nil {
 		wait, err := x.step(ctx, org, w, self)
 		if err != nil && ctx.Err() == nil {
-			x.Log.Debug("couldn't reach a partner", "work", string(w), "error", err)
-			wait = min(wait, pause.NextBackOff())
+			x.logFailure(w, err)
 		}
-		if err == nil {
-			pause.Reset()
-		}
-		self.sleep(ctx, wait, pause)
+		self.sleep(ctx, min(wait, self.plan(err)))
 	}
 }
 
+// logFailure tells of a step that failed. That a partner is away is no news.
+func (x *Exchange) logFailure(w work, err error) {
+	level := slog.LevelError
+	switch record.KindOf(err) {
+	case record.Unavailable, record.Timeout, record.Refused:
+		level = slog.LevelDebug
+	}
+	x.Log.Log(context.Background(), level, "couldn't do a partner's work", "work", string(w), "error", err)
+}
+
+// begin forgets what failed: the next step tries all.
+func (w *worker) begin() {
+	w.pause.Reset()
+	w.retry, w.pass = time.Time{}, pass{}
+}
+
+// due tells whether a step may try to reach the partner. What failed waits for
+// its pause, however often the worker is woken; but what came since a pass that
+// left some documents for later need not wait for those.
+func (w *worker) due() bool {
+	if time.Now().Before(w.retry) {
+		return w.later && w.whole
+	}
+	if w.whole {
+		w.pass = pass{}
+	}
+	return true
+}
+
+// plan says, after a step, how long it is until the next try.
+func (w *worker) plan(err error) time.Duration {
+	switch {
+	case err != nil:
+		w.pass = pass{}
+	case !w.later && !time.Now().Before(w.retry): // all is done
+		w.begin()
+		return never
+	}
+	if !time.Now().Before(w.retry) {
+		w.retry = time.Now().Add(w.pause.NextBackOff())
+	}
+	return time.Until(w.retry)
+}
+
 // sleep waits for a token or for the time to pass.
-func (w *worker) sleep(ctx context.Context, wait time.Duration, pause *backoff.ExponentialBackOff) {
+func (w *worker) sleep(ctx context.Context, wait time.Duration) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-w.wake:
 	case <-w.connected:
-		pause.Reset()
+		w.begin()
 	case <-ctx.Done():
 	}
 }
@@ -259,12 +301,12 @@ func (x *Exchange) step(ctx context.Context, org record.OrgID, w work, self *wor
 		}
 	}
 	p, err := x.Book.ByOrg(org)
-	if err != nil || p.State != partner.Active {
+	if err != nil || p.State != partner.Active || !self.due() {
 		return wait, nil // its state changing wakes
 	}
 	switch w {
 	case docWork:
-		return wait, x.deliverWaiting(ctx, p)
+		return wait, x.deliverWaiting(ctx, p, &self.pass)
 	case pushWork:
 		return wait, x.pushWaiting(ctx, p)
 	default:
@@ -285,7 +327,13 @@ func (x *Exchange) expireWaiting(ctx context.Context, org record.OrgID, self *wo
 		return never, err
 	}
 	for _, id := range over {
-		if err := x.giveUp(ctx, id, Failed, reasonExpired); err != nil {
+		err := x.giveUp(ctx, id, Failed, reasonExpired)
+		switch record.KindOf(err) {
+		case record.NotFound, record.Damaged:
+			x.logFailure(docWork, err) // and the others expire all the same
+			continue
+		}
+		if err != nil {
 			return never, err
 		}
 	}
@@ -349,77 +397,91 @@ func (x *Exchange) PartnerChanged(org record.OrgID) {
 	}
 }
 
-// window is how many waiting transfers of a partner are looked at in a step.
+// pass is one way through a partner's queue, over one or more steps.
+type pass struct {
+	from  blobstore.Key // what stands before it was tried
+	later bool          // some of that is to be tried again
+	whole bool          // it has come to the end
+}
+
+// window is how many documents may be left for later before a step ends.
 const window = 64
 
 // deliverWaiting delivers the partner's documents, oldest first, until none is
-// due. One that the partner refused for now waits, and the next is tried.
-func (x *Exchange) deliverWaiting(ctx context.Context, p partner.Partner) error {
-	refused := map[record.TransferID]bool{} // for now, in this step
-	for {
-		t, found, err := x.nextWaiting(ctx, p.Org, refused)
+// left. One that fails by itself is left for later and holds up no other.
+func (x *Exchange) deliverWaiting(ctx context.Context, p partner.Partner, self *pass) error {
+	self.whole = false
+	for left := 0; left < window; {
+		key, later, err := x.deliverNext(ctx, p, self.from)
 		if err != nil {
 			return err
 		}
-		if !found {
-			if len(refused) > 0 {
-				return record.Errorf(record.Unavailable, "the partner takes some documents later")
-			}
+		if key == "" {
+			self.whole = true
 			return nil
 		}
-		if err := x.deliverOne(ctx, p, t, refused); err != nil {
-			return err
+		if later {
+			self.from, self.later = behind(key), true
+			left++
 		}
 		if p, err = x.Book.ByOrg(p.Org); err != nil || p.State != partner.Active {
 			return nil
 		}
 	}
-}
-
-// deliverOne delivers a transfer or takes the partner's no: for now, or for good.
-func (x *Exchange) deliverOne(ctx context.Context, p partner.Partner, t Transfer, refused map[record.TransferID]bool) error {
-	if x.Now().UnixMilli() >= t.Expires {
-		return x.giveUp(ctx, t.ID, Failed, reasonExpired)
-	}
-	err := x.deliver(ctx, p, t)
-	var r *refusedError
-	if !errors.As(err, &r) {
-		return err
-	}
-	if !r.Retry {
-		return x.giveUp(ctx, t.ID, Failed, knownReason(r.Reason))
-	}
-	x.Log.Info("a partner takes a document later", "transfer", t.ID, "reason", record.Printable(r.Reason, 80))
-	refused[t.ID] = true
 	return nil
 }
 
-// nextWaiting finds the oldest waiting transfer that is not to be skipped.
-func (x *Exchange) nextWaiting(ctx context.Context, org record.OrgID, skip map[record.TransferID]bool) (t Transfer, found bool, err error) {
+// deliverNext delivers the oldest document from a place in the queue on, or
+// takes the partner's no: for now, which is later, or for good. An error means
+// that the partner is away.
+func (x *Exchange) deliverNext(ctx context.Context, p partner.Partner, from blobstore.Key) (key blobstore.Key, later bool, err error) {
+	t, key, err := x.nextWaiting(ctx, p.Org, from)
+	switch {
+	case key == "":
+		return key, false, err
+	case err != nil:
+		x.logFailure(docWork, err)
+		return key, true, ctx.Err()
+	case x.Now().UnixMilli() >= t.Expires:
+		return key, false, x.giveUp(ctx, t.ID, Failed, reasonExpired)
+	}
+	err = x.deliver(ctx, p, t)
+	var r *refusedError
+	switch {
+	case err == nil:
+		return key, false, nil
+	case errors.As(err, &r) && !r.Retry:
+		return key, false, x.giveUp(ctx, t.ID, Failed, knownReason(r.Reason))
+	case errors.As(err, &r):
+		x.Log.Info("a partner takes a document later", "transfer", t.ID, "reason", record.Printable(r.Reason, 80))
+		return key, true, nil
+	case ctx.Err() != nil || errors.Is(err, errAway):
+		return key, false, err
+	}
+	x.logFailure(docWork, err)
+	return key, true, nil
+}
+
+// nextWaiting finds the oldest waiting transfer from a place in the queue on;
+// its own place is "" if there is none.
+func (x *Exchange) nextWaiting(ctx context.Context, org record.OrgID, from blobstore.Key) (t Transfer, key blobstore.Key, err error) {
 	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
-		found = false
-		looked := 0
-		for e, err := range tx.Scan(orgKey(tx, prefixQueue, org), "", false) {
+		key = ""
+		for e, err := range tx.Scan(orgKey(tx, prefixQueue, org), from, false) {
 			if err != nil {
 				return err
-			}
-			if looked++; looked > window {
-				return nil
 			}
 			w, err := parseWaiting(e.Value)
 			if err != nil {
 				return err
 			}
-			if skip[w.id] {
-				continue
-			}
+			key = e.Key
 			t, err = getTransfer(tx, w.id)
-			found = err == nil
 			return err
 		}
 		return nil
 	})
-	return t, found, err
+	return t, key, err
 }
 
 // knownReason keeps what a partner says to the closed set of reasons.
