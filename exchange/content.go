@@ -58,6 +58,9 @@ func (c *Content) Close() error { return c.file.Close() }
 // the file key as it is read; the whole was hashed when it came, and is again
 // by Verified.
 func (c *Content) At() (io.ReaderAt, error) {
+	if n := c.file.Size(); n != c.SealedLength {
+		return nil, record.Errorf(record.Damaged, "the sealed file has %d bytes, not %d", n, c.SealedLength)
+	}
 	r, size, err := crypto.OpenBodyAt(c.key, c.file, c.file.Size())
 	if err == nil && size != c.Size {
 		err = record.Errorf(record.Damaged, "the document has %d bytes, not %d", size, c.Size)

@@ -36,6 +36,7 @@ type node struct {
 	listen []string
 	seam   func(exchange.Point)
 	wrap   func(exchange.Stream) exchange.Stream // around streams that it opens
+	files  func(blobstore.Files) blobstore.Files // around its payload files, from the next start on
 	now    func() time.Time
 }
 
@@ -89,8 +90,12 @@ func (n *node) begin() {
 	n.host, err = p2p.New(p2p.Config{Identity: n.keys.NodeSigner(), Listen: n.listen, Gate: n.book, Log: log})
 	check(t, err)
 	n.listen = n.host.Addrs() // the same port after a restart
+	files := blobstore.Files(n.store)
+	if n.files != nil {
+		files = n.files(files)
+	}
 	n.Exchange = exchange.Open(exchange.Config{
-		Journal: n.store, Files: n.store, Keys: n.keys, Book: n.book, Network: opener{n}, Addrs: n.host.Addrs,
+		Journal: n.store, Files: files, Keys: n.keys, Book: n.book, Network: opener{n}, Addrs: n.host.Addrs,
 		Beacon: func() record.Beacon { return record.Beacon{} }, Now: func() time.Time { return n.now() }, Log: log,
 		Seam: func(p exchange.Point) {
 			if n.seam != nil {
