@@ -34,7 +34,7 @@ func (t tape) SetDeadline(time.Time) error      { return nil }
 func (t tape) SetReadDeadline(time.Time) error  { return nil }
 func (t tape) SetWriteDeadline(time.Time) error { return nil }
 
-func frame(kind frameType, content string) []byte {
+func rawFrame(kind frameType, content string) []byte {
 	b := binary.BigEndian.AppendUint32(nil, uint32(1+len(content)))
 	return append(append(b, byte(kind)), content...)
 }
@@ -50,23 +50,23 @@ var someRecord = `{"payloadType":"application/vnd.dxd.receipt.v1+json","payload"
 // frames are seeds: one of each type, and some that are none.
 func frames() [][]byte {
 	return [][]byte{
-		frame(frameOffer, offered),
-		frame(frameOffer, strings.Replace(offered, "42", "-42", 1)),
-		frame(frameOffer, strings.Replace(offered, `"v":1`, `"v":1,"later":{"a":[1]}`, 1)),
-		frame(frameBody, "some bytes"),
-		frame(frameBody, ""),
-		frame(frameClosing, `{"manifest":`+someRecord+`,"openings":"AAAA"}`),
-		frame(frameAnswer, `{"offset":65536}`),
-		frame(frameAnswer, `{"offset":-1,"receipt":`+someRecord+`}`),
-		frame(frameReceipt, `{"receipt":`+someRecord+`}`),
-		frame(frameReceipt, `{}`),
-		frame(frameRefusal, `{"reason":"full","retry":true}`),
-		frame(frameRefusal, `{"reason":"\u001b[2J\u202e"}`),
-		frame(frameHello, `{"v":1,"file":{"card":`+someRecord+`,"presence":[]}}`),
-		frame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","proof":{"record":1}}`),
-		frame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","void":`+someRecord+`}`),
-		frame(frameAck, `{"ok":true,"retry":true}`),
-		frame(77, "of a later version"),
+		rawFrame(frameOffer, offered),
+		rawFrame(frameOffer, strings.Replace(offered, "42", "-42", 1)),
+		rawFrame(frameOffer, strings.Replace(offered, `"v":1`, `"v":1,"later":{"a":[1]}`, 1)),
+		rawFrame(frameBody, "some bytes"),
+		rawFrame(frameBody, ""),
+		rawFrame(frameClosing, `{"manifest":`+someRecord+`,"openings":"AAAA"}`),
+		rawFrame(frameAnswer, `{"offset":65536}`),
+		rawFrame(frameAnswer, `{"offset":-1,"receipt":`+someRecord+`}`),
+		rawFrame(frameReceipt, `{"receipt":`+someRecord+`}`),
+		rawFrame(frameReceipt, `{}`),
+		rawFrame(frameRefusal, `{"reason":"full","retry":true}`),
+		rawFrame(frameRefusal, `{"reason":"\u001b[2J\u202e"}`),
+		rawFrame(frameHello, `{"v":1,"file":{"card":`+someRecord+`,"presence":[]}}`),
+		rawFrame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","proof":{"record":1}}`),
+		rawFrame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","void":`+someRecord+`}`),
+		rawFrame(frameAck, `{"ok":true,"retry":true}`),
+		rawFrame(77, "of a later version"),
 		{0, 0, 0, 0, 1},
 		{0xff, 0xff, 0xff, 0xff, 1},
 		{0, 16, 0, 1, 2},
@@ -79,7 +79,7 @@ func frames() [][]byte {
 func FuzzFrames(f *testing.F) {
 	for _, seed := range frames() {
 		f.Add(seed)
-		f.Add(append(frame(frameBody, "before"), seed...))
+		f.Add(append(rawFrame(frameBody, "before"), seed...))
 	}
 	f.Fuzz(func(t *testing.T, said []byte) {
 		l := newLink(newTape(said))
@@ -94,7 +94,7 @@ func FuzzFrames(f *testing.F) {
 				}
 				break
 			}
-			again = append(again, frame(kind, string(content))...)
+			again = append(again, rawFrame(kind, string(content))...)
 			decodeAny(t, content)
 		}
 		if !bytes.HasPrefix(said, again) {
@@ -234,8 +234,8 @@ func FuzzQueueEntries(f *testing.F) {
 }
 
 func TestAHeldFrameIsNoLargerThanAFrameMayBe(t *testing.T) {
-	huge := frame(frameBody, strings.Repeat("x", maxFrame-1))
-	l := newLink(newTape(append(huge, frame(frameBody, strings.Repeat("x", maxFrame))...)))
+	huge := rawFrame(frameBody, strings.Repeat("x", maxFrame-1))
+	l := newLink(newTape(append(huge, rawFrame(frameBody, strings.Repeat("x", maxFrame))...)))
 	if _, content, err := l.next(); err != nil || len(content) != maxFrame-1 {
 		t.Errorf("the largest frame: %d bytes, %v", len(content), err)
 	}
