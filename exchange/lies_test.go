@@ -206,7 +206,7 @@ func TestNoLieMakesATransferDelivered(t *testing.T) {
 	pair(t, a, c)
 	var mu sync.Mutex // guards speak
 	speak := map[record.TransferID]liar{}
-	told := b.lies(t, func(id record.TransferID) liar {
+	asked := b.lies(t, func(id record.TransferID) liar {
 		mu.Lock()
 		defer mu.Unlock()
 		return speak[id]
@@ -223,7 +223,7 @@ func TestNoLieMakesATransferDelivered(t *testing.T) {
 	// With a second attempt, the sender is done with the first.
 	for _, id := range sent {
 		for tries[id] < 2 {
-			tries[<-told]++
+			tries[<-asked]++
 		}
 	}
 	for i, l := range all {
@@ -269,13 +269,13 @@ func TestWhatAPartnerSaysOfItsRefusalStaysInAClosedSet(t *testing.T) {
 		{map[string]any{"reason": 7}, exchange.Queued, ""},
 	} {
 		for _, size := range []int{10, 300 << 10} {
-			told := b.lies(t, func(record.TransferID) liar { return func(s *told) { s.say(typeRefusal, test.says) } })
+			asked := b.lies(t, func(record.TransferID) liar { return func(s *told) { s.say(typeRefusal, test.says) } })
 			sent := a.send("bert", randomDocument(size))
 			if test.state == exchange.Failed {
 				a.ended(sent.ID)
 			} else {
-				<-told
-				<-told
+				<-asked
+				<-asked
 			}
 			v, err := a.Get(t.Context(), sent.ID)
 			check(t, err)
