@@ -97,7 +97,7 @@ func exchangeDocuments(a, b *org) (all []sent) {
 func (c *chain) proven(s sent) {
 	c.t.Helper()
 	for _, o := range []*org{s.from, s.to} {
-		if v := o.wait(s.id, "anchored"); v.Anchor != "final" {
+		if v := o.wait(patience, s.id, "anchored"); v.Anchor != "final" {
 			c.t.Errorf("%s: %s, anchor %s", o.name, v.State, v.Anchor)
 		}
 		until(c.t, "the proofs of manifest and receipt", func() string {

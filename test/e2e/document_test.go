@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"dxd/api/apitype"
 	"dxd/client"
@@ -40,11 +41,6 @@ func sumOf(t testing.TB, r io.Reader) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// waiting bounds what has to happen without anybody's doing.
-func (o *org) waiting() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(o.t.Context(), patience)
-}
-
 // send submits a document and returns the transfer's id.
 func (o *org) send(to *org, d document) record.TransferID {
 	o.t.Helper()
@@ -54,9 +50,9 @@ func (o *org) send(to *org, d document) record.TransferID {
 }
 
 // wait waits for a goal and returns the transfer, which may have failed.
-func (o *org) wait(id record.TransferID, goal string) apitype.Transfer {
+func (o *org) wait(limit time.Duration, id record.TransferID, goal string) apitype.Transfer {
 	o.t.Helper()
-	ctx, cancel := o.waiting()
+	ctx, cancel := context.WithTimeout(o.t.Context(), limit)
 	defer cancel()
 	v, err := o.Wait(ctx, id, goal, nil)
 	if err != nil {
@@ -69,7 +65,12 @@ func (o *org) wait(id record.TransferID, goal string) apitype.Transfer {
 // delivered waits until the transfer is delivered.
 func (o *org) delivered(id record.TransferID) apitype.Transfer {
 	o.t.Helper()
-	v := o.wait(id, "delivered")
+	return o.deliveredWithin(patience, id)
+}
+
+func (o *org) deliveredWithin(limit time.Duration, id record.TransferID) apitype.Transfer {
+	o.t.Helper()
+	v := o.wait(limit, id, "delivered")
 	if v.State != "delivered" {
 		o.t.Fatalf("the transfer is %s (%s), not delivered", v.State, v.Reason)
 	}
@@ -79,10 +80,15 @@ func (o *org) delivered(id record.TransferID) apitype.Transfer {
 // keeps fails unless the organisation has the document under the id, whole.
 func (o *org) keeps(id record.TransferID, d document) {
 	o.t.Helper()
+	o.keepsSum(id, d.sha256(o.t))
+}
+
+func (o *org) keepsSum(id record.TransferID, sum string) {
+	o.t.Helper()
 	c, err := o.Content(o.t.Context(), id)
 	check(o.t, err)
 	defer c.Close()
-	if got := sumOf(o.t, c); got != d.sha256(o.t) {
+	if got := sumOf(o.t, c); got != sum {
 		o.t.Errorf("%s keeps another document: %s", o.name, got)
 	}
 }
@@ -102,14 +108,15 @@ func (o *org) evidence(id record.TransferID) (*hashanchor.Evidence, []byte) {
 func agree(from, to *org, id record.TransferID, d document) {
 	t := from.t
 	t.Helper()
+	sum := d.sha256(t)
 	for o, state := range map[*org]string{from: "delivered", to: "received"} {
 		all := o.transfers()
-		if len(all) != 1 || all[0].ID != id || all[0].State != state || all[0].SHA256 != d.sha256(t) || all[0].BytesDone != d.size {
+		if len(all) != 1 || all[0].ID != id || all[0].State != state || all[0].SHA256 != sum || all[0].BytesDone != d.size {
 			t.Errorf("%s has %+v", o.name, all)
 		}
 		until(t, "one whole file", o.oneWholeFile)
 	}
-	to.keeps(id, d)
+	to.keepsSum(id, sum)
 	ours, _ := from.evidence(id)
 	theirs, _ := to.evidence(id)
 	same := func(a, b record.Envelope) bool { return string(a.Bytes()) == string(b.Bytes()) }

@@ -51,19 +51,20 @@ func TestKilledInTheMiddleOfAFileItArrivesOnce(t *testing.T) {
 }
 
 func killInTheMiddle(t *testing.T, a, b, victim *org, l *link) {
-	d := document{seed: "large", size: sizeOf(t, envKill, 160)}
+	d := document{seed: "large", size: sizeOf(t, envKill, 128)}
 	held := l.hold(d.size / 2)
 	begun := time.Now()
 	id := a.send(b, d)
 	t.Logf("taken in and queued at %s", pace(d.size, time.Since(begun)))
-	within(t, "the middle", held)
+	within(t, patienceFor(d.size), "the middle", held)
+	hasWritten(t, b, d.size/4)
 	victim.process.kill()
 	l.cut()
 	written := settledSize(t, b)
 	l.release()
 	begun = time.Now()
 	victim.start()
-	got := a.delivered(id)
+	got := a.deliveredWithin(patienceFor(d.size), id)
 	took := time.Since(begun)
 	again := l.passed()
 	agree(a, b, id, d)
@@ -89,6 +90,25 @@ func killInTheMiddle(t *testing.T, a, b, victim *org, l *link) {
 	if got.WireBytes < counted {
 		t.Errorf("the sender counts %d bytes in all attempts, the recipient %d in its last", got.WireBytes, counted)
 	}
+}
+
+// hasWritten waits until the recipient's partial file has a size.
+func hasWritten(t *testing.T, b *org, least int64) {
+	t.Helper()
+	until(t, "bytes in the partial file", func() string {
+		names := b.payloads()
+		if len(names) != 1 {
+			return "no file yet"
+		}
+		info, err := os.Stat(names[0])
+		if err != nil {
+			return err.Error()
+		}
+		if info.Size() < least {
+			return strconv.FormatInt(info.Size(), 10)
+		}
+		return ""
+	})
 }
 
 // settledSize is the size of the recipient's partial file, once what was under

@@ -112,7 +112,7 @@ func (o *org) start() time.Duration {
 func (o *org) stop() {
 	o.t.Helper()
 	check(o.t, o.process.cmd.Process.Signal(syscall.SIGTERM))
-	within(o.t, "the end of "+o.name, o.process.gone)
+	within(o.t, patience, "the end of "+o.name, o.process.gone)
 	if code := o.process.cmd.ProcessState.ExitCode(); code != 0 {
 		o.t.Errorf("the daemon of %s ended with %d", o.name, code)
 	}
@@ -129,7 +129,7 @@ func (o *org) restart() {
 func (o *org) failsToStart() string {
 	o.t.Helper()
 	o.launch()
-	within(o.t, "the end of "+o.name, o.process.gone)
+	within(o.t, patience, "the end of "+o.name, o.process.gone)
 	if code := o.process.cmd.ProcessState.ExitCode(); code != 1 {
 		o.t.Errorf("the daemon of %s ended with %d, not 1", o.name, code)
 	}

@@ -17,6 +17,12 @@ import (
 // patience is how long anything may take that should take a moment.
 const patience = 60 * time.Second
 
+// patienceFor is how long so many bytes may take on a machine that is slow and
+// has more to do.
+func patienceFor(size int64) time.Duration {
+	return patience + time.Duration(size>>23)*time.Second
+}
+
 // process is a running daemon.
 type process struct {
 	cmd   *exec.Cmd
@@ -99,14 +105,14 @@ func (l *watchedLog) String() string {
 }
 
 // within waits for a channel to be closed.
-func within(t testing.TB, what string, c <-chan struct{}) {
+func within(t testing.TB, limit time.Duration, what string, c <-chan struct{}) {
 	t.Helper()
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case <-c:
 	case <-timer.C:
-		t.Fatalf("%s: not within %s", what, patience)
+		t.Fatalf("%s: not within %s", what, limit)
 	}
 }
 

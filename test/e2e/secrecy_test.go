@@ -120,7 +120,7 @@ func observe(t *testing.T, put func(a, b *org)) observed {
 	check(t, err)
 	id := sent.Transfers[0].ID
 	for _, org := range []*org{o.a, o.b} {
-		if v := org.wait(id, "anchored"); v.Anchor != "final" || v.Name != name {
+		if v := org.wait(patience, id, "anchored"); v.Anchor != "final" || v.Name != name {
 			t.Fatalf("%+v", v)
 		}
 	}
