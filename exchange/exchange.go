@@ -68,6 +68,7 @@ type Exchange struct {
 	outbox  outbox
 	inbox   inbox
 	flight  flight
+	guests  guests
 }
 
 // Point names a side of a commit point (ARCHITECTURE, section 3): a process
@@ -108,6 +109,7 @@ func Open(c Config) *Exchange {
 	x.outbox.workers = map[workerKey]*worker{}
 	x.inbox.open = map[arriving]*claim{}
 	x.flight.of = map[record.TransferID]*progress{}
+	x.guests.of = map[record.OrgID]*guest{}
 	return x
 }
 

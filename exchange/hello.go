@@ -26,22 +26,21 @@ func (x *Exchange) sayHello(ctx context.Context, p partner.Partner) error {
 	if err := x.sendHello(l); err != nil {
 		return err
 	}
-	return x.takeHello(ctx, l)
+	return x.takeHello(ctx, p.Org, l)
 }
 
 // ServeHello answers a partner's call.
 func (x *Exchange) ServeHello(ctx context.Context, s Stream) {
-	defer closeQuietly(s)
-	defer resetWith(ctx, s)()
-	l := newLink(s)
-	err := x.takeHello(ctx, l)
-	if err == nil {
-		err = x.sendHello(l)
-	}
-	if err != nil {
-		x.Log.Warn("couldn't exchange cards with a partner", "error", err)
-		s.Reset()
-	}
+	x.serve(ctx, s, func(from partner.Partner, l *link) {
+		err := x.takeHello(ctx, from.Org, l)
+		if err == nil {
+			err = x.sendHello(l)
+		}
+		if err != nil {
+			x.complain(from.Org, "couldn't exchange cards with a partner", err)
+			s.Reset()
+		}
+	})
 }
 
 func (x *Exchange) sendHello(l *link) error {
@@ -54,11 +53,7 @@ func (x *Exchange) sendHello(l *link) error {
 
 // takeHello learns what the partner says of itself. The connection vouches
 // that one of its nodes says it; the card's own signatures vouch for the rest.
-func (x *Exchange) takeHello(ctx context.Context, l *link) error {
-	p, err := x.Book.ByNode(l.Node())
-	if err != nil {
-		return err
-	}
+func (x *Exchange) takeHello(ctx context.Context, from record.OrgID, l *link) error {
 	var h hello
 	if err := l.expect(frameHello, &h); err != nil {
 		return err
@@ -70,5 +65,5 @@ func (x *Exchange) takeHello(ctx context.Context, l *link) error {
 	if err != nil {
 		return err
 	}
-	return x.Book.Learn(ctx, p.Org, opened)
+	return x.Book.Learn(ctx, from, opened)
 }

@@ -194,7 +194,7 @@ func TestARecipientRefusesWhatDoesNotHold(t *testing.T) {
 			h, err := crypto.SealHeader(f.key, c.keys.Recipient())
 			check(t, err)
 			f.Header = h
-		}, "policy"},
+		}, "card"},
 		{"the digest of another document", func(f *forgery) { f.Opening.Digest = sha256.Sum256(other) }, "rejected"},
 		{"a length that lies", func(f *forgery) { f.Opening.Length++ }, "rejected"},
 		{"the opening of another transfer", func(f *forgery) { f.Opening.Transfer = record.TransferID(uuid.Must(uuid.NewV7())) }, "rejected"},

@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"log/slog"
+	"io"
 	"math"
 	"sync"
 	"time"
@@ -224,20 +224,23 @@ func (x *Exchange) run(ctx context.Context, org record.OrgID, w work, self *work
 	for ctx.Err() == nil {
 		wait, err := x.step(ctx, org, w, self)
 		if err != nil && ctx.Err() == nil {
-			x.logFailure(w, err)
+			x.logFailure(org, w, err)
 		}
 		self.sleep(ctx, min(wait, self.plan(err)))
 	}
 }
 
-// logFailure tells of a step that failed. That a partner is away is no news.
-func (x *Exchange) logFailure(w work, err error) {
-	level := slog.LevelError
-	switch record.KindOf(err) {
-	case record.Unavailable, record.Timeout, record.Refused:
-		level = slog.LevelDebug
+// logFailure tells of work for a partner that failed. That it is away is no
+// news, and nonsense that it says is not our failure.
+func (x *Exchange) logFailure(org record.OrgID, w work, err error) {
+	switch kind := record.KindOf(err); {
+	case kind == record.Unavailable, kind == record.Timeout, kind == record.Refused, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		x.Log.Debug("couldn't reach a partner", "work", string(w), "error", err)
+	case kind == record.Invalid:
+		x.complain(org, "a partner does not keep to the protocol", err)
+	default:
+		x.Log.Error("couldn't do a partner's work", "work", string(w), "error", err)
 	}
-	x.Log.Log(context.Background(), level, "couldn't do a partner's work", "work", string(w), "error", err)
 }
 
 // begin forgets what failed: the next step tries all.
@@ -330,7 +333,7 @@ func (x *Exchange) expireWaiting(ctx context.Context, org record.OrgID, self *wo
 		err := x.giveUp(ctx, id, Failed, reasonExpired)
 		switch record.KindOf(err) {
 		case record.NotFound, record.Damaged:
-			x.logFailure(docWork, err) // and the others expire all the same
+			x.logFailure(org, docWork, err) // and the others expire all the same
 			continue
 		}
 		if err != nil {
@@ -440,7 +443,7 @@ func (x *Exchange) deliverNext(ctx context.Context, p partner.Partner, from blob
 	case key == "":
 		return key, false, err
 	case err != nil:
-		x.logFailure(docWork, err)
+		x.logFailure(p.Org, docWork, err)
 		return key, true, ctx.Err()
 	case x.Now().UnixMilli() >= t.Expires:
 		return key, false, x.giveUp(ctx, t.ID, Failed, reasonExpired)
@@ -458,7 +461,7 @@ func (x *Exchange) deliverNext(ctx context.Context, p partner.Partner, from blob
 	case ctx.Err() != nil || errors.Is(err, errAway):
 		return key, false, err
 	}
-	x.logFailure(docWork, err)
+	x.logFailure(p.Org, docWork, err)
 	return key, true, nil
 }
 

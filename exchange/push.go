@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"dxd/blobstore"
@@ -241,35 +240,39 @@ func (x *Exchange) newsOf(ctx context.Context, e blobstore.Entry) (p push, n new
 
 // ServeProof is the receiving part of a stream of ProtocolProof.
 func (x *Exchange) ServeProof(ctx context.Context, s Stream) {
-	defer closeQuietly(s)
-	defer resetWith(ctx, s)()
-	l := newLink(s)
-	for {
-		p, err := x.Book.ByNode(l.Node())
-		if err != nil {
-			s.Reset()
-			return
+	x.serve(ctx, s, func(_ partner.Partner, l *link) {
+		for {
+			err := x.serveNews(ctx, l)
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				x.Log.Debug("a stream of proofs broke off", "error", err)
+				s.Reset()
+				return
+			}
 		}
-		t, content, err := l.next()
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		var n news
-		if err == nil && t != frameNews {
-			err = record.Errorf(record.Invalid, "a frame of type %d where news was due", t)
-		}
-		if err == nil {
-			err = json.Unmarshal(content, &n)
-		}
-		if err == nil {
-			err = l.send(frameAck, x.takeNews(ctx, p.Org, n))
-		}
-		if err != nil {
-			x.Log.Debug("a stream of proofs broke off", "error", err)
-			s.Reset()
-			return
-		}
+	})
+}
+
+// serveNews takes one piece of news and answers it; io.EOF if there is no more.
+func (x *Exchange) serveNews(ctx context.Context, l *link) error {
+	t, content, err := l.next()
+	if err != nil {
+		return err
 	}
+	if t != frameNews {
+		return record.Errorf(record.Invalid, "a frame of type %d where news was due", t)
+	}
+	var n news
+	if err := decodeFrame(content, &n); err != nil {
+		return err
+	}
+	from, err := x.Book.ByNode(l.Node()) // asked each time: it may have been suspended
+	if err != nil {
+		return err
+	}
+	return l.send(frameAck, x.takeNews(ctx, from.Org, n))
 }
 
 // takeNews does with one piece of news what there is to do, and says how it went.
@@ -283,7 +286,7 @@ func (x *Exchange) takeNews(ctx context.Context, from record.OrgID, n news) ack 
 	}
 	switch record.KindOf(err) {
 	case record.Invalid, record.Conflict, record.Refused:
-		x.Log.Warn("a partner sent news that does not hold", "error", err)
+		x.complain(from, "a partner sent news that does not hold", err)
 		return ack{}
 	}
 	if err != nil {

@@ -16,21 +16,20 @@ import (
 
 // ServeTransfer is the recipient's part of a stream of ProtocolTransfer.
 func (x *Exchange) ServeTransfer(ctx context.Context, s Stream) {
-	defer closeQuietly(s)
-	defer resetWith(ctx, s)()
-	l := newLink(s)
-	err := x.receive(ctx, l)
-	if err == nil {
-		return
-	}
-	r, ok := asRefusal(err)
-	if !ok {
-		x.Log.Debug("a transfer broke off", "error", err)
-		s.Reset()
-		return
-	}
-	x.Log.Warn("refused a partner's transfer", "reason", r.Reason, "error", err)
-	x.sayNo(l, r)
+	x.serve(ctx, s, func(from partner.Partner, l *link) {
+		err := x.receive(ctx, from, l)
+		if err == nil {
+			return
+		}
+		r, ok := asRefusal(err)
+		if !ok {
+			x.Log.Debug("a transfer broke off", "error", err)
+			s.Reset()
+			return
+		}
+		x.complain(from.Org, "refused a partner's transfer", err)
+		x.sayNo(l, r)
+	})
 }
 
 // asRefusal is what the sender is told of an error; what is only the link's or
@@ -47,7 +46,9 @@ func asRefusal(err error) (refusal, bool) {
 		return refusal{reasonDamaged, false}, true
 	case record.Invalid, record.Conflict:
 		return refusal{reasonRejected, false}, true
-	case record.Refused, record.Quota:
+	case record.Refused:
+		return refusal{reasonPolicy, true}, true // who is suspended may be resumed
+	case record.Quota:
 		return refusal{reasonPolicy, false}, true
 	}
 	return refusal{}, false
@@ -80,10 +81,9 @@ type arrival struct {
 	prog  *progress
 }
 
-func (x *Exchange) receive(ctx context.Context, l *link) error {
-	from, err := x.Book.ByNode(l.Node())
-	if err != nil || from.Expired(x.Now()) {
-		return refuse(reasonPolicy)
+func (x *Exchange) receive(ctx context.Context, from partner.Partner, l *link) error {
+	if from.Expired(x.Now()) {
+		return refuseForNow(reasonCard)
 	}
 	a := &arrival{link: l, from: from}
 	if err := a.readOffer(); err != nil {
@@ -209,6 +209,9 @@ func (x *Exchange) lookUp(ctx context.Context, a *arrival) (receipt record.Envel
 func (x *Exchange) takeIn(ctx context.Context, a *arrival) error {
 	var err error
 	if a.key, err = x.Keys.OpenHeader(a.offer.Header); err != nil {
+		if record.KindOf(err) == record.Refused {
+			return refuseForNow(reasonCard) // it used an older card of ours; our hello brings the newer
+		}
 		return err
 	}
 	if err := x.prepare(ctx, a); err != nil {

@@ -175,10 +175,11 @@ func (l *link) next() (frameType, []byte, error) {
 	if n < 1 || n > maxFrame {
 		return 0, nil, record.Errorf(record.Invalid, "a frame of %d bytes", n)
 	}
-	if cap(l.in) < int(n-1) {
-		l.in = make([]byte, max(n-1, bodyFrame))
+	size := int(n - 1)
+	if cap(l.in) < size {
+		l.in = make([]byte, l.room(frameType(header[4]), size))
 	}
-	content := l.in[:n-1]
+	content := l.in[:size]
 	if _, err := io.ReadFull(l, content); err != nil {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
@@ -186,6 +187,15 @@ func (l *link) next() (frameType, []byte, error) {
 		return 0, nil, err
 	}
 	return frameType(header[4]), content, nil
+}
+
+// room is what to make for a frame: more than it needs only where others like
+// it will follow, since a partner may open many streams and go on with none.
+func (l *link) room(t frameType, size int) int {
+	if t == frameBody {
+		return max(size, bodyFrame)
+	}
+	return size
 }
 
 // awaitFrame sets the time for the next frame, where sending does not.
