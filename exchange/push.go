@@ -402,7 +402,7 @@ func (x *Exchange) voided(ctx context.Context, from record.OrgID, id record.Tran
 		t, err := getTransfer(tx, id)
 		switch {
 		case record.KindOf(err) == record.NotFound:
-			return tx.Set(voidedKey(tx, v.Body.Manifest), nil)
+			return tx.Set(voidedKey(tx, from, v.Body.Manifest), nil)
 		case err != nil:
 			return err
 		case t.Direction != In || t.Partner != from:
@@ -416,7 +416,7 @@ func (x *Exchange) voided(ctx context.Context, from record.OrgID, id record.Tran
 				return err
 			}
 		}
-		return tx.Set(voidedKey(tx, v.Body.Manifest), nil)
+		return tx.Set(voidedKey(tx, from, v.Body.Manifest), nil)
 	})
 	if err == nil {
 		err = x.dropIncoming(ctx, arriving{from, id}, file)

@@ -541,7 +541,7 @@ func (x *Exchange) received(ctx context.Context, a *arrival, v verified) (record
 }
 
 func (x *Exchange) putReceived(tx blobstore.Tx, a *arrival, v verified, receipt record.Envelope) error {
-	if _, err := tx.Get(voidedKey(tx, v.manifest.ID())); record.KindOf(err) != record.NotFound {
+	if _, err := tx.Get(voidedKey(tx, a.from.Org, v.manifest.ID())); record.KindOf(err) != record.NotFound {
 		return errors.Join(err, refuse(reasonCancelled))
 	}
 	if err := x.checkNumber(tx, v.manifest); err != nil {

@@ -84,7 +84,7 @@ const (
 	prefixRecord  blobstore.Key = "x/m/" // <transfer>: manifest or notarisation
 	prefixReceipt blobstore.Key = "x/r/" // <transfer>/<n>
 	prefixVoid    blobstore.Key = "x/v/" // <transfer>: the void that we signed
-	prefixVoided  blobstore.Key = "x/w/" // <manifest>: that its sender voided it
+	prefixVoided  blobstore.Key = "x/w/" // <org>/<manifest>: that its sender voided it
 	prefixFile    blobstore.Key = "x/b/" // <file>: that a row needs it
 	prefixByID    blobstore.Key = "x/i/" // <record>: its transfer
 	prefixRequest blobstore.Key = "x/u/" // <request id>: its transfers
@@ -113,8 +113,9 @@ func byRecordKey(tx blobstore.ReadTx, id record.RecordID) blobstore.Key {
 	return prefixByID + tx.Index("record", id[:])
 }
 
-func voidedKey(tx blobstore.ReadTx, manifest record.RecordID) blobstore.Key {
-	return prefixVoided + tx.Index("record", manifest[:])
+// voidedKey names its sender, too: a void says nothing of another's manifest.
+func voidedKey(tx blobstore.ReadTx, sender record.OrgID, manifest record.RecordID) blobstore.Key {
+	return orgKey(tx, prefixVoided, sender) + tx.Index("record", manifest[:])
 }
 
 func orgKey(tx blobstore.ReadTx, prefix blobstore.Key, org record.OrgID) blobstore.Key {
