@@ -176,8 +176,13 @@ func (x *Exchange) dropIncoming(ctx context.Context, id arriving, file blobstore
 	return x.Files.Remove(file)
 }
 
-// Remove ends all that is queued for a partner as failed; it belongs into the
-// update that removes the partner. Its streams end with its connections.
+// maxRemoved is how many transfers end in the update that removes a partner: a
+// void each, so that a long queue is more than the journal takes at once.
+const maxRemoved = 100
+
+// Remove ends what is queued for a partner as failed; it belongs into the
+// update that removes the partner. What a long queue has beyond it is ended by
+// Run. The partner's streams end with its connections.
 func (x *Exchange) Remove(tx blobstore.Tx, org record.OrgID) error {
 	var ids []record.TransferID
 	for e, err := range tx.Scan(orgKey(tx, prefixQueue, org), "", false) {
@@ -188,7 +193,9 @@ func (x *Exchange) Remove(tx blobstore.Tx, org record.OrgID) error {
 		if err != nil {
 			return err
 		}
-		ids = append(ids, w.id)
+		if ids = append(ids, w.id); len(ids) == maxRemoved {
+			break
+		}
 	}
 	for _, id := range ids {
 		t, err := getTransfer(tx, id)
@@ -200,4 +207,26 @@ func (x *Exchange) Remove(tx blobstore.Tx, org record.OrgID) error {
 		}
 	}
 	return nil
+}
+
+// endRemoved ends all that is still queued for a partner that was removed.
+func (x *Exchange) endRemoved(ctx context.Context, org record.OrgID) error {
+	for from := blobstore.Key(""); ; {
+		t, key, err := x.nextWaiting(ctx, org, from)
+		if key == "" {
+			return err
+		}
+		if err == nil {
+			err = x.giveUp(ctx, t.ID, Failed, reasonRemoved)
+		}
+		switch record.KindOf(err) {
+		case record.NotFound, record.Damaged:
+			x.logFailure(org, docWork, err) // and the others end all the same
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+		from = behind(key)
+	}
 }

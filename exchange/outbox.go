@@ -304,6 +304,9 @@ func (x *Exchange) step(ctx context.Context, org record.OrgID, w work, self *wor
 		}
 	}
 	p, err := x.Book.ByOrg(org)
+	if err == nil && p.State == partner.Removed && w == docWork {
+		return wait, x.endRemoved(ctx, org)
+	}
 	if err != nil || p.State != partner.Active || !self.due() {
 		return wait, nil // its state changing wakes
 	}
