@@ -14,21 +14,20 @@ import (
 	"dxd/record"
 )
 
-// anchoring is the queue of leaves and its chain. Both are made anew when the
+// anchoring is the queue of leaves. It is made anew, with its chain, when the
 // contract is deployed while the daemon runs.
 type anchoring struct {
-	mu      sync.Mutex // guards what follows
-	queue   *queue.Queue
-	chain   *evm.Chain // nil: none is configured
-	changed chan struct{}
+	mu    sync.Mutex // guards what follows
+	queue *queue.Queue
+	next  chan *queue.Queue // the same, until it is run: each at most once
 }
 
 func (d *Daemon) openAnchoring() error {
-	chain, err := newChain(d.Config.Anchor, d.Keys)
+	chain, err := newChain(d.anchor(), d.Keys)
 	if err != nil {
 		return err
 	}
-	d.anchoring.changed = make(chan struct{}, 1)
+	d.anchoring.next = make(chan *queue.Queue, 1)
 	d.setChain(chain)
 	return nil
 }
@@ -46,7 +45,7 @@ func newChain(a config.Anchor, signer evm.Signer) (*evm.Chain, error) {
 }
 
 func (d *Daemon) setChain(chain *evm.Chain) {
-	a := d.Config.Anchor
+	a := d.anchor()
 	c := queue.Config{
 		Journal: d.Store, Interval: a.Interval, MaxLeaves: a.MaxLeaves, Log: d.log,
 		OnProof: func(tx blobstore.Tx, p hashanchor.Proof, own bool) error { return d.Exchange.Proven(tx, p.Record, own) },
@@ -56,11 +55,12 @@ func (d *Daemon) setChain(chain *evm.Chain) {
 	}
 	d.anchoring.mu.Lock()
 	defer d.anchoring.mu.Unlock()
-	d.anchoring.chain, d.anchoring.queue = chain, queue.Open(c)
+	d.anchoring.queue = queue.Open(c)
 	select {
-	case d.anchoring.changed <- struct{}{}:
+	case <-d.anchoring.next: // one that was never run
 	default:
 	}
+	d.anchoring.next <- d.anchoring.queue
 }
 
 // Queue is the queue of leaves as it is now.
@@ -74,15 +74,16 @@ func (d *Daemon) beacon() record.Beacon { return d.Queue().Beacon() }
 
 // runAnchoring runs the queue, and the next one when it is made anew.
 func (d *Daemon) runAnchoring(ctx context.Context) error {
-	<-d.anchoring.changed
-	for {
+	for q := <-d.anchoring.next; ; {
 		current, stop := context.WithCancel(ctx)
 		done := make(chan error, 1)
-		go func() { done <- d.Queue().Run(current) }()
+		go func() { done <- q.Run(current) }()
 		select {
-		case <-d.anchoring.changed:
+		case q = <-d.anchoring.next:
 			stop()
-			<-done
+			if err := <-done; err != nil {
+				return err
+			}
 		case err := <-done:
 			stop()
 			return err
@@ -100,7 +101,10 @@ type Deployed struct {
 // where it is into the configuration. rpc, if not empty, is the endpoint to
 // use, and is written too where none is configured.
 func (o *Organisation) Deploy(ctx context.Context, rpc string) (Deployed, error) {
-	a := o.Config.Anchor
+	o.deploying.Lock()
+	defer o.deploying.Unlock()
+	a := o.anchor()
+	configured := a.RPC
 	if rpc != "" {
 		e, err := config.ParseEndpoint(rpc)
 		if err != nil {
@@ -116,15 +120,26 @@ func (o *Organisation) Deploy(ctx context.Context, rpc string) (Deployed, error)
 		return Deployed{}, record.WithHint(record.Errorf(record.Invalid, "no chain is configured"),
 			"give its JSON-RPC endpoint with --rpc URL, or set anchor.rpc in dxd.toml")
 	}
+	defer chain.Close()
 	made, err := chain.Deploy(ctx)
 	if err != nil {
 		return Deployed{}, err
 	}
-	if len(o.Config.Anchor.RPC) == 0 {
-		o.Config.Anchor.RPC = a.RPC
+	if len(configured) > 0 {
+		a.RPC = configured
 	}
-	o.Config.Anchor.ChainID, o.Config.Anchor.Contract = made.ChainID, made.Contract
-	return Deployed{made, made.Tx.IsZero()}, writeAnchor(o.Dir, o.Config.Anchor)
+	a.ChainID, a.Contract = made.ChainID, made.Contract
+	o.mu.Lock()
+	o.Config.Anchor = a
+	o.mu.Unlock()
+	return Deployed{made, made.Tx.IsZero()}, writeAnchor(o.Dir, a)
+}
+
+// anchor is where this organisation anchors by now.
+func (o *Organisation) anchor() config.Anchor {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.Config.Anchor
 }
 
 // writeAnchor writes the chain into dxd.toml; the rest of the file stays.
@@ -158,7 +173,7 @@ func (d *Daemon) Deploy(ctx context.Context, rpc string) (Deployed, error) {
 	if err != nil {
 		return made, err
 	}
-	chain, err := newChain(d.Config.Anchor, d.Keys)
+	chain, err := newChain(d.anchor(), d.Keys)
 	if err != nil {
 		return made, err
 	}

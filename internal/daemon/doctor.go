@@ -40,7 +40,7 @@ const doctorPatience = 10 * time.Second
 // chain.
 func (o *Organisation) Examine(ctx context.Context) []Check {
 	checks := []Check{o.examineKeys(), o.examineDisk()}
-	return append(checks, examineChain(ctx, o.Config.Anchor, o)...)
+	return append(checks, examineChain(ctx, o.anchor(), o)...)
 }
 
 // renewal is how long before its end a card should be renewed.
@@ -77,6 +77,7 @@ func examineChain(ctx context.Context, a config.Anchor, o *Organisation) []Check
 	if chain == nil {
 		return []Check{healthy("chain", "none is configured: records queue until anchor.rpc is set")}
 	}
+	defer chain.Close()
 	ctx, cancel := context.WithTimeout(ctx, doctorPatience)
 	defer cancel()
 	head, err := chain.Head(ctx)

@@ -11,6 +11,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"dxd/blobstore"
@@ -34,6 +35,9 @@ type Organisation struct {
 	Book   *partner.Book
 
 	lock *statedir.Lock
+
+	deploying sync.Mutex // one deployment at a time
+	mu        sync.Mutex // guards Config.Anchor, which a deployment changes
 }
 
 // reserve is how much of the disk is never used, so that a full one harms
