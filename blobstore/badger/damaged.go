@@ -38,6 +38,14 @@ func checkLogs(dir string) error {
 		if err != nil {
 			return diskError(err, "couldn't read the journal's log: %w", err)
 		}
+		if len(data) == 0 {
+			// The process died between making this log and giving it a size.
+			// Nothing is in it, and Badger fails over it, once.
+			if err := os.Remove(path); err != nil {
+				return diskError(err, "couldn't remove an empty log of the journal: %w", err)
+			}
+			continue
+		}
 		if lostCommits(data) {
 			return errDamaged(errors.New("a commit in its log does not hold, and others follow"))
 		}

@@ -128,3 +128,20 @@ func TestALogIsReadWithoutTrust(t *testing.T) {
 		}
 	}
 }
+
+func TestALogThatADeathLeftEmptyIsNoObstacle(t *testing.T) {
+	dir, log, ends := killed(t, 3)
+	content, err := os.ReadFile(filepath.Join(dir, log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Badger makes the next log before it gives it a size.
+	next := filepath.Join(dir, "journal", "00099.mem")
+	if err := os.WriteFile(next, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := reopened(t, dir, log, content)
+	if err != nil || rows != len(ends) {
+		t.Errorf("%d of %d rows, %v", rows, len(ends), err)
+	}
+}
