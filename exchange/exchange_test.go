@@ -220,6 +220,10 @@ func TestARequestIDMakesSubmitIdempotent(t *testing.T) {
 	if first[0].ID != again[0].ID {
 		t.Error("the same request made two transfers")
 	}
+	s.Name = "b.txt"
+	if _, err := a.Submit(t.Context(), s, strings.NewReader("abc")); record.KindOf(err) != record.Conflict {
+		t.Errorf("the same request for another document: %v", err)
+	}
 }
 
 func TestASuspendedPartnerGetsNothingUntilItIsResumed(t *testing.T) {

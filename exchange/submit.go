@@ -90,7 +90,7 @@ func (x *Exchange) Submit(ctx context.Context, s Submission, body io.Reader) ([]
 	if err != nil {
 		return nil, err
 	}
-	if known, err := x.byRequest(ctx, s.RequestID, recipients); known != nil || err != nil {
+	if known, err := x.byRequest(ctx, s, recipients); known != nil || err != nil {
 		return known, err
 	}
 	p, err := x.ingest(ctx, body, s.Size)
@@ -119,7 +119,7 @@ func (x *Exchange) Submit(ctx context.Context, s Submission, body io.Reader) ([]
 			err = joinRemove(err, x.Files.Remove(p.file))
 		}
 		if errors.Is(err, errTwice) {
-			return x.byRequest(ctx, s.RequestID, recipients)
+			return x.byRequest(ctx, s, recipients)
 		}
 		return nil, err
 	}
@@ -167,7 +167,7 @@ const ingestBuffer = 256 << 10
 // ingest is the one pass over a document: digest and seal into a file, which
 // is durable when it returns.
 func (x *Exchange) ingest(ctx context.Context, body io.Reader, size int64) (payload, error) {
-	p := payload{file: blobstore.NewFileID()}
+	p := payload{file: x.newFile()}
 	file, err := x.Files.Create(p.file)
 	if err != nil {
 		return p, err
@@ -364,8 +364,10 @@ func putRequest(tx blobstore.Tx, id string, transfers []record.TransferID) error
 }
 
 // byRequest gives the transfers of an earlier call with this id, nil if there
-// was none; Conflict if that call had other recipients.
-func (x *Exchange) byRequest(ctx context.Context, id string, recipients []partner.Partner) ([]View, error) {
+// was none; Conflict if that call had other recipients, or a document of
+// another name or size.
+func (x *Exchange) byRequest(ctx context.Context, s Submission, recipients []partner.Partner) ([]View, error) {
+	id := s.RequestID
 	if id == "" {
 		return nil, nil
 	}
@@ -389,10 +391,11 @@ func (x *Exchange) byRequest(ctx context.Context, id string, recipients []partne
 	}
 	same := len(known) == len(recipients)
 	for i := 0; same && i < len(known); i++ {
-		same = known[i].Partner == recipients[i].Org
+		same = known[i].Partner == recipients[i].Org && known[i].Name == s.Name && (s.Size < 0 || known[i].Size == s.Size)
 	}
 	if !same {
-		return nil, record.Errorf(record.Conflict, "the request id was used for something else")
+		return nil, record.WithHint(record.Errorf(record.Conflict, "the request id was used for another document, or other recipients"),
+			"a request id stands for one submission; take a new one")
 	}
 	return known, nil
 }
