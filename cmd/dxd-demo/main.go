@@ -22,6 +22,9 @@ import (
 )
 
 func main() {
+	// Whoever reads us may stop (`dxd-demo | head`): what was started is to be
+	// cleaned up all the same.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)

@@ -49,8 +49,20 @@ func newOutput(path string, over bool) (*output, error) {
 	if err := mayPlace(path, over); err != nil {
 		return nil, err
 	}
+	if err := makeFolder(path); err != nil {
+		return nil, err
+	}
 	f, err := statedir.NewFile(path, 0o600)
 	return &output{f, path, over, sha256.New(), 0}, unreadable(err)
+}
+
+// makeFolder makes the folder that the file is to stand in, but not those above.
+func makeFolder(path string) error {
+	err := os.Mkdir(filepath.Dir(path), 0o755)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return record.WithHint(record.Errorf(record.Invalid, "couldn't make %q: %w", filepath.Dir(path), err), "make the folders above it first")
+	}
+	return nil
 }
 
 // mayPlace refuses to replace a file without leave, and anything else, such as

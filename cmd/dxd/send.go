@@ -39,7 +39,12 @@ if --timeout comes first, the exit code is 8 and the work goes on.`,
 		Args: cobra.ExactArgs(1),
 	}
 	cmd.RunE = a.online(func(ctx context.Context, c *client.Client, args []string) error { return a.send(ctx, c, args[0], o) })
-	cmd.PreRunE = func(*cobra.Command, []string) error { return o.check() }
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed("expires") && o.expires <= 0 {
+			return usagef("--expires must be a time to come, such as 24h")
+		}
+		return o.check()
+	}
 	flags := cmd.Flags()
 	flags.StringArrayVar(&o.to, "to", nil, "alias of a recipient (repeatable)")
 	flags.StringVar(&o.name, "name", "", "the document's name, if not the file's")
@@ -57,6 +62,10 @@ func (o sendOptions) check() error {
 	switch {
 	case len(o.to) == 0:
 		return record.WithHint(record.Errorf(record.Invalid, "--to is missing"), "--to names a recipient; `dxd partner list` shows all")
+	case len(slices.Compact(slices.Sorted(slices.Values(o.to)))) != len(o.to):
+		return record.Errorf(record.Invalid, "--to names a recipient twice")
+	case o.name != "" && record.CheckName(o.name) != nil:
+		return record.CheckName(o.name)
 	case !slices.Contains(goals, o.wait):
 		return record.WithHint(record.Errorf(record.Invalid, "can't wait for %q", record.Printable(o.wait, 40)), "use queued, delivered or anchored")
 	case o.timeout < 0 || o.expires < 0:

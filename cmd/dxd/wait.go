@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"dxd/api/apitype"
 	"dxd/client"
@@ -47,6 +48,19 @@ type waiting struct {
 	told bool       // that no chain is configured
 }
 
+// lookPatience bounds the last look at a transfer that was waited for in vain.
+const lookPatience = 2 * time.Second
+
+// lookOnceMore puts the state into sent that the transfer has by now; without
+// an answer the last known one stays.
+func (w *waiting) lookOnceMore(sent *apitype.SubmittedTransfer) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookPatience)
+	defer cancel()
+	if t, err := w.c.Transfer(ctx, sent.ID); err == nil {
+		sent.State = t.State
+	}
+}
+
 func (w *waiting) wait(ctx context.Context, sent *apitype.SubmittedTransfer, i int, goal string) error {
 	t, err := w.c.Wait(ctx, sent.ID, goal, func(t apitype.Transfer) { w.seen(t, i, goal) })
 	if err != nil && ctx.Err() == nil {
@@ -54,6 +68,7 @@ func (w *waiting) wait(ctx context.Context, sent *apitype.SubmittedTransfer, i i
 			"the document is queued, and goes on when the daemon runs; `dxd transfer "+sent.ID.String()+"` shows how far it is")
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil {
+		w.lookOnceMore(sent)
 		return record.WithHint(record.Errorf(record.Timeout, "the transfer %s to %s is not %s yet", sent.ID, sent.To, goal),
 			"it goes on; `dxd transfer "+sent.ID.String()+"` shows how far it is")
 	}
