@@ -64,11 +64,11 @@ type Retry struct {
 // Exchange moves documents. Its methods may be called by several goroutines.
 type Exchange struct {
 	Config
-	started time.Time
-	outbox  outbox
-	inbox   inbox
-	flight  flight
-	guests  guests
+	outbox outbox
+	inbox  inbox
+	flight flight
+	guests guests
+	fresh  fresh
 }
 
 // Point names a side of a commit point (ARCHITECTURE, section 3): a process
@@ -105,11 +105,12 @@ func Open(c Config) *Exchange {
 	if c.Retry == (Retry{}) {
 		c.Retry = Retry{First: time.Second, Longest: 2 * time.Minute}
 	}
-	x := &Exchange{Config: c, started: c.Now()}
+	x := &Exchange{Config: c}
 	x.outbox.workers = map[workerKey]*worker{}
 	x.inbox.open = map[arriving]*claim{}
 	x.flight.of = map[record.TransferID]*progress{}
 	x.guests.of = map[record.OrgID]*guest{}
+	x.fresh.files = map[blobstore.FileID]bool{}
 	return x
 }
 
@@ -134,37 +135,6 @@ func (x *Exchange) Run(ctx context.Context) error {
 		return nil // whatever failed, failed because of that
 	}
 	return err
-}
-
-// sweep removes files without a row: what a crash left between a payload and
-// its commit point. A row without its file cannot happen.
-func (x *Exchange) sweep(ctx context.Context) error {
-	var orphans []blobstore.FileInfo
-	for f, err := range x.Files.List() {
-		if err != nil {
-			return err
-		}
-		if f.Modified.Before(x.started) {
-			orphans = append(orphans, f)
-		}
-	}
-	for _, f := range orphans {
-		err := x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
-			_, err := tx.Get(fileKey(f.ID))
-			return err
-		})
-		if record.KindOf(err) != record.NotFound {
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		if err := x.Files.Remove(f.ID); err != nil {
-			return err
-		}
-		x.Log.Info("removed a payload file that belongs to no transfer", "bytes", f.Size)
-	}
-	return nil
 }
 
 // update is Journal.Update. If it failed, unknown says that what fn did may

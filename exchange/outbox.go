@@ -4,12 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"io"
-	"math"
 	"sync"
 	"time"
-
-	"github.com/cenkalti/backoff/v5"
 
 	"dxd/blobstore"
 	"dxd/partner"
@@ -37,27 +33,6 @@ type outbox struct {
 	ctx     context.Context
 	group   *sync.WaitGroup
 	workers map[workerKey]*worker
-}
-
-// worker does one sort of work for one partner in a goroutine of its own.
-type worker struct {
-	wake      chan struct{} // one token: look again now
-	connected chan struct{} // one token: and begin the pauses anew
-
-	mu     sync.Mutex // guards expiry
-	expiry int64      // no waiting transfer expires before this, in ms; 0: not known
-
-	// What follows is run's alone.
-	pause *backoff.ExponentialBackOff
-	retry time.Time // what failed waits until then
-	pass
-}
-
-// expires notes that a transfer which waits from now on expires at this time.
-func (w *worker) expires(ms int64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.expiry = min(w.expiry, ms)
 }
 
 func (o *outbox) begin(ctx context.Context, group *sync.WaitGroup) {
@@ -88,32 +63,27 @@ func (x *Exchange) wakeToSend(org record.OrgID, expires time.Time) {
 	}
 }
 
-// soonest is when the next transfer expires. If that is over, the worker is
-// about to look: what is noted from then on counts beside what it finds.
-func (w *worker) soonest(now int64) int64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	soonest := w.expiry
-	if soonest <= now {
-		w.expiry = math.MaxInt64
-	}
-	return soonest
-}
-
-// Connected is to be called when a connection to a node came up: whatever
-// waits for its organisation goes on at once.
+// Connected is to be called when a connection to a node came up: its
+// organisation is called, if it is not just pausing between such calls.
+//
+// That a connection is up says little. One that we dialled is up here before
+// the partner has looked at who we are, also if it shuts us out; to try
+// everything anew then would be to dial it without end.
 func (x *Exchange) Connected(node record.NodeID) {
 	p, err := x.Book.ByNode(node)
 	if err != nil {
 		return
 	}
-	x.PartnerChanged(p.Org)
+	x.wake(p.Org, callWork)
 }
 
-func token(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
+// heard is called when a partner has said hello, and so lets us in: whatever
+// waits for it goes on at once.
+func (x *Exchange) heard(org record.OrgID) {
+	for _, w := range []work{docWork, pushWork} {
+		if worker := x.worker(org, w); worker != nil {
+			token(worker.connected)
+		}
 	}
 }
 
@@ -213,85 +183,6 @@ func orgOf(value []byte) (record.OrgID, error) {
 	}
 	return record.MakeOrgID(value[:32])
 }
-
-// run does the work whenever it is woken, and tries again after growing pauses
-// while it fails.
-func (x *Exchange) run(ctx context.Context, org record.OrgID, w work, self *worker) {
-	self.pause = &backoff.ExponentialBackOff{
-		InitialInterval: x.Retry.First, MaxInterval: x.Retry.Longest, Multiplier: 2, RandomizationFactor: 0.5,
-	}
-	self.begin()
-	for ctx.Err() == nil {
-		wait, err := x.step(ctx, org, w, self)
-		if err != nil && ctx.Err() == nil {
-			x.logFailure(org, w, err)
-		}
-		self.sleep(ctx, min(wait, self.plan(err)))
-	}
-}
-
-// logFailure tells of work for a partner that failed. That it is away is no
-// news, and nonsense that it says is not our failure.
-func (x *Exchange) logFailure(org record.OrgID, w work, err error) {
-	switch kind := record.KindOf(err); {
-	case kind == record.Unavailable, kind == record.Timeout, kind == record.Refused, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		x.Log.Debug("couldn't reach a partner", "work", string(w), "error", err)
-	case kind == record.Invalid:
-		x.complain(org, "a partner does not keep to the protocol", err)
-	default:
-		x.Log.Error("couldn't do a partner's work", "work", string(w), "error", err)
-	}
-}
-
-// begin forgets what failed: the next step tries all.
-func (w *worker) begin() {
-	w.pause.Reset()
-	w.retry, w.pass = time.Time{}, pass{}
-}
-
-// due tells whether a step may try to reach the partner. What failed waits for
-// its pause, however often the worker is woken; but what came since a pass that
-// left some documents for later need not wait for those.
-func (w *worker) due() bool {
-	if time.Now().Before(w.retry) {
-		return w.later && w.whole
-	}
-	if w.whole {
-		w.pass = pass{}
-	}
-	return true
-}
-
-// plan says, after a step, how long it is until the next try.
-func (w *worker) plan(err error) time.Duration {
-	switch {
-	case err != nil:
-		w.pass = pass{}
-	case !w.later && !time.Now().Before(w.retry): // all is done
-		w.begin()
-		return never
-	}
-	if !time.Now().Before(w.retry) {
-		w.retry = time.Now().Add(w.pause.NextBackOff())
-	}
-	return time.Until(w.retry)
-}
-
-// sleep waits for a token or for the time to pass.
-func (w *worker) sleep(ctx context.Context, wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-w.wake:
-	case <-w.connected:
-		w.begin()
-	case <-ctx.Done():
-	}
-}
-
-// never is the wait of a worker that has nothing to do until it is woken.
-const never = 24 * time.Hour
 
 // step does what can be done now and says when to look again. An error means
 // that the partner can't be reached.
@@ -401,13 +292,6 @@ func (x *Exchange) PartnerChanged(org record.OrgID) {
 			token(worker.connected)
 		}
 	}
-}
-
-// pass is one way through a partner's queue, over one or more steps.
-type pass struct {
-	from  blobstore.Key // what stands before it was tried
-	later bool          // some of that is to be tried again
-	whole bool          // it has come to the end
 }
 
 // window is how many documents may be left for later before a step ends.

@@ -1,0 +1,153 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"dxd/blobstore"
+	"dxd/crypto"
+	"dxd/record"
+)
+
+// spoiled throws away what came of a payload that does not hold, so that the
+// next attempt begins anew. Other trouble of the link or of ours keeps it.
+func (x *Exchange) spoiled(ctx context.Context, a *arrival, err error) error {
+	r, refused := asRefusal(err)
+	if final := refused && !r.Retry; a.in == nil || !final && !errors.Is(err, errUnsynced) {
+		return err
+	}
+	return errors.Join(err, x.discard(ctx, a))
+}
+
+// unsettled lets go of a payload of which nobody knows whether a row needs its
+// file. When the sender asks again, the journal says.
+func (a *arrival) unsettled() {
+	a.in.close()
+	a.in = nil
+}
+
+// discard removes the partial and its row.
+func (x *Exchange) discard(ctx context.Context, a *arrival) error {
+	in := a.in
+	a.in = nil
+	in.close()
+	if in.written {
+		err := x.Journal.Update(ctx, func(tx blobstore.Tx) error { return forget(tx, a.offer.ID) })
+		if err != nil {
+			return err
+		}
+	}
+	return x.Files.Remove(in.file)
+}
+
+// forget removes the row of a payload that never became whole.
+func forget(tx blobstore.Tx, id record.TransferID) error {
+	t, err := getTransfer(tx, id)
+	if record.KindOf(err) == record.NotFound {
+		return nil
+	}
+	if err != nil || t.State != Receiving {
+		return err
+	}
+	for _, key := range []blobstore.Key{fileKey(t.Payload), timeKey(t), rowKey(t.ID)} {
+		if err := tx.Delete(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepare brings the incoming payload to where the early bytes are part of it:
+// what waited from the last stream, what the file of the last process holds,
+// or a new file.
+func (x *Exchange) prepare(ctx context.Context, a *arrival) error {
+	if a.in != nil && a.in.nonce != a.offer.BodyNonce || a.row.BodyNonce != a.offer.BodyNonce && !a.row.ID.IsZero() {
+		if err := x.restart(ctx, a); err != nil {
+			return err
+		}
+	}
+	if a.in == nil && !a.row.ID.IsZero() {
+		in, err := refeed(ctx, x.Files, a.row, a.key)
+		switch {
+		case err == nil:
+			in.written = true
+			a.in = in
+		case record.KindOf(err) == record.NotFound || errors.Is(err, errDamaged):
+			if err := x.restart(ctx, a); err != nil {
+				return err
+			}
+		default:
+			return err
+		}
+	}
+	if a.in == nil {
+		if err := x.begin(ctx, a); err != nil {
+			return err
+		}
+	}
+	if a.in.size < int64(len(a.early)) {
+		return a.in.write(a.early[a.in.size:])
+	}
+	if a.in.size > a.offer.SealedLength {
+		return errDamaged
+	}
+	return nil
+}
+
+// restart gives up what came before: the sender began anew, or it is damaged.
+func (x *Exchange) restart(ctx context.Context, a *arrival) error {
+	if a.in == nil {
+		a.in = &incoming{file: a.row.Payload, written: true, feed: closedPipe()}
+	}
+	a.row = Transfer{}
+	return x.discard(ctx, a)
+}
+
+func closedPipe() *io.PipeWriter {
+	_, w := io.Pipe()
+	return w
+}
+
+// begin makes a file for the payload, and a row if more is to come than went
+// along with the offer: a small payload becomes durable as a whole, or not.
+func (x *Exchange) begin(ctx context.Context, a *arrival) error {
+	if free, err := x.Files.Free(); err != nil || free < a.offer.SealedLength {
+		return errors.Join(err, record.Errorf(record.Full, "no room for %d bytes", a.offer.SealedLength))
+	}
+	file := x.newFile()
+	part, err := x.Files.Create(file)
+	if err != nil {
+		return err
+	}
+	a.in = newIncoming(file, part, a.offer.BodyNonce, a.key)
+	if int64(len(a.early)) == a.offer.SealedLength {
+		return nil
+	}
+	x.at(BeforeReceiving)
+	unknown, err := x.update(ctx, func(tx blobstore.Tx) error {
+		return x.incomingRow(a, Receiving).create(tx)
+	})
+	if unknown {
+		a.unsettled()
+	}
+	if err != nil {
+		return err
+	}
+	// At this point a restart knows the partial file.
+	x.at(AfterReceiving)
+	a.in.written = true
+	return nil
+}
+
+func (x *Exchange) incomingRow(a *arrival, s State) Transfer {
+	now := x.Now().UnixMilli()
+	size, err := crypto.PlainLength(a.offer.SealedLength)
+	if err != nil {
+		size = 0 // the offer was checked
+	}
+	return Transfer{
+		ID: a.offer.ID, Direction: In, Partner: a.from.Org, Kind: record.Document, Size: size, State: s,
+		Created: now, Updated: now, Payload: a.in.file, SealedLength: a.offer.SealedLength, BodyNonce: a.offer.BodyNonce,
+	}
+}

@@ -1,0 +1,94 @@
+package exchange
+
+import (
+	"context"
+
+	"dxd/crypto"
+	"dxd/record"
+)
+
+// verified is a payload that holds in every respect.
+type verified struct {
+	manifest record.Signed[record.Manifest]
+	opening  record.Opening
+	raw      []byte // the opening's bytes
+}
+
+// verify checks manifest and opening against each other, the parties, and
+// what actually came.
+func (x *Exchange) verify(ctx context.Context, a *arrival, c closing) (verified, error) {
+	var v verified
+	o := a.in.finish()
+	if o.err != nil {
+		return v, o.err
+	}
+	var err error
+	if v.manifest, err = x.openManifest(ctx, a.from.Org, c.Manifest); err != nil {
+		return v, err
+	}
+	packed, err := crypto.OpenOpenings(a.key, c.Openings)
+	if err != nil {
+		return v, record.Errorf(record.Invalid, "the openings don't open: %w", err)
+	}
+	list, err := unpackOpenings(packed)
+	if err != nil {
+		return v, err
+	}
+	if len(list) != 1 {
+		return v, record.Errorf(record.Invalid, "%d openings for a document", len(list))
+	}
+	v.raw = list[0]
+	if v.opening, err = record.ParseOpening(v.raw); err != nil {
+		return v, err
+	}
+	return v, v.check(a, o)
+}
+
+// check compares what is signed with what came.
+func (v verified) check(a *arrival, o opened) error {
+	m := v.manifest.Body
+	switch {
+	case m.Lane != record.LaneDoc || m.Items != 1:
+		return record.Errorf(record.Invalid, "the manifest is not of a document")
+	case m.SealedLength != a.in.size || m.BodyNonce != a.offer.BodyNonce:
+		return record.Errorf(record.Invalid, "the manifest is of another body")
+	case m.Root != record.TreeRoot([]record.Hash{record.LeafHash(v.raw)}):
+		return record.Errorf(record.Invalid, "the opening is not of this manifest")
+	case v.opening.Transfer != a.offer.ID || v.opening.Index != 0 || v.opening.Kind != record.Document:
+		return record.Errorf(record.Invalid, "the opening is of another transfer")
+	case v.opening.Length != o.length || v.opening.Digest != o.digest:
+		return record.Errorf(record.Invalid, "the document is not the one that was signed")
+	}
+	return nil
+}
+
+// openManifest verifies a manifest from the partner to us.
+func (x *Exchange) openManifest(ctx context.Context, from record.OrgID, e record.Envelope) (record.Signed[record.Manifest], error) {
+	var none record.Signed[record.Manifest]
+	_, cardID, err := record.SignerOf(e)
+	if err != nil {
+		return none, err
+	}
+	card, err := x.Book.Card(ctx, cardID)
+	if record.KindOf(err) == record.NotFound {
+		return none, refuseForNow(reasonCard) // its hello will bring it
+	}
+	if err != nil {
+		return none, err
+	}
+	m, err := record.OpenManifest(e, card)
+	if err != nil {
+		return none, err
+	}
+	if m.Body.Org != from || m.Body.Recipient != x.Keys.Org() {
+		return none, record.Errorf(record.Invalid, "the manifest is not from this partner to us")
+	}
+	own, err := x.Book.Card(ctx, m.Body.RecipientCard)
+	if err != nil && record.KindOf(err) != record.NotFound {
+		return none, err
+	}
+	if err != nil || own.Body.Org != x.Keys.Org() {
+		return none, record.Errorf(record.Invalid, "the manifest names a card that is not ours")
+	}
+	return m, nil
+}

@@ -1,0 +1,141 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"dxd/blobstore"
+	"dxd/record"
+)
+
+// worker does one sort of work for one partner in a goroutine of its own.
+type worker struct {
+	wake      chan struct{} // one token: look again now
+	connected chan struct{} // one token: and begin the pauses anew
+
+	mu     sync.Mutex // guards expiry
+	expiry int64      // no waiting transfer expires before this, in ms; 0: not known
+
+	// What follows is run's alone.
+	pause *backoff.ExponentialBackOff
+	retry time.Time // what failed waits until then
+	pass
+}
+
+// expires notes that a transfer which waits from now on expires at this time.
+func (w *worker) expires(ms int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.expiry = min(w.expiry, ms)
+}
+
+// pass is one way through a partner's queue, over one or more steps.
+type pass struct {
+	from  blobstore.Key // what stands before it was tried
+	later bool          // some of that is to be tried again
+	whole bool          // it has come to the end
+}
+
+// soonest is when the next transfer expires. If that is over, the worker is
+// about to look: what is noted from then on counts beside what it finds.
+func (w *worker) soonest(now int64) int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	soonest := w.expiry
+	if soonest <= now {
+		w.expiry = math.MaxInt64
+	}
+	return soonest
+}
+
+func token(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// run does the work whenever it is woken, and tries again after growing pauses
+// while it fails.
+func (x *Exchange) run(ctx context.Context, org record.OrgID, w work, self *worker) {
+	self.pause = &backoff.ExponentialBackOff{
+		InitialInterval: x.Retry.First, MaxInterval: x.Retry.Longest, Multiplier: 2, RandomizationFactor: 0.5,
+	}
+	self.begin()
+	for ctx.Err() == nil {
+		wait, err := x.step(ctx, org, w, self)
+		if err != nil && ctx.Err() == nil {
+			x.logFailure(org, w, err)
+		}
+		self.sleep(ctx, min(wait, self.plan(err)))
+	}
+}
+
+// logFailure tells of work for a partner that failed. That it is away is no
+// news, and nonsense that it says is not our failure.
+func (x *Exchange) logFailure(org record.OrgID, w work, err error) {
+	switch kind := record.KindOf(err); {
+	case kind == record.Unavailable, kind == record.Timeout, kind == record.Refused, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		x.Log.Debug("couldn't reach a partner", "work", string(w), "error", err)
+	case kind == record.Invalid:
+		x.complain(org, "a partner does not keep to the protocol", err)
+	default:
+		x.Log.Error("couldn't do a partner's work", "work", string(w), "error", err)
+	}
+}
+
+// begin forgets what failed: the next step tries all.
+func (w *worker) begin() {
+	w.pause.Reset()
+	w.retry, w.pass = time.Time{}, pass{}
+}
+
+// due tells whether a step may try to reach the partner. What failed waits for
+// its pause, however often the worker is woken; but what came since a pass that
+// left some documents for later need not wait for those.
+func (w *worker) due() bool {
+	if time.Now().Before(w.retry) {
+		return w.later && w.whole
+	}
+	if w.whole {
+		w.pass = pass{}
+	}
+	return true
+}
+
+// plan says, after a step, how long it is until the next try.
+func (w *worker) plan(err error) time.Duration {
+	switch {
+	case err != nil:
+		w.pass = pass{}
+	case !w.later && !time.Now().Before(w.retry): // all is done
+		w.begin()
+		return never
+	}
+	if !time.Now().Before(w.retry) {
+		w.retry = time.Now().Add(w.pause.NextBackOff())
+	}
+	return time.Until(w.retry)
+}
+
+// sleep waits for a token or for the time to pass.
+func (w *worker) sleep(ctx context.Context, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.wake:
+	case <-w.connected:
+		w.begin()
+	case <-ctx.Done():
+	}
+}
+
+// never is the wait of a worker that has nothing to do until it is woken.
+const never = 24 * time.Hour
