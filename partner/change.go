@@ -94,7 +94,7 @@ func (b *Book) accept(ctx context.Context, file record.OpenedCardFile, more func
 		}
 		fresh := !known || old.Card.ID() != card.ID()
 		if fresh {
-			if err := checkKeys(tx, card, b.Self()); err != nil {
+			if err := b.checkKeys(tx, card); err != nil {
 				return err
 			}
 		}
@@ -154,26 +154,32 @@ func (b *Book) checkPresence(list []record.Signed[record.Presence]) error {
 }
 
 // checkKeys refuses a card that holds a key, node or account of our own or of
-// another partner: it would act, or be acted for, as somebody else.
-func checkKeys(tx blobstore.ReadTx, card, self record.Signed[record.Card]) error {
+// another partner: it would act, or be acted for, as somebody else. The others'
+// cards are not verified anew: it runs where all other updates wait.
+func (b *Book) checkKeys(tx blobstore.ReadTx, card record.Signed[record.Card]) error {
 	keys := card.Body.Keys()
 	shares := func(other record.Card) bool {
 		return slices.ContainsFunc(other.Keys(), func(k string) bool { return slices.Contains(keys, k) })
 	}
-	if shares(self.Body) {
+	if shares(b.Self().Body) {
 		return record.Errorf(record.Conflict, "the card holds a key of your own organisation")
 	}
 	rows, err := scanRows(tx)
 	if err != nil {
 		return err
 	}
+	b.mu.RLock()
+	known := b.byOrg // replaced as a whole, and never written to then
+	b.mu.RUnlock()
 	for _, r := range rows {
 		if r.Org == card.Body.Org {
 			continue
 		}
-		other, err := r.open()
-		if err != nil {
-			return err
+		other := known[r.Org]
+		if other.raw != r.raw {
+			if other.Partner, err = r.open(); err != nil {
+				return err
+			}
 		}
 		if shares(other.Card.Body) {
 			return record.Errorf(record.Conflict, "the card holds a key of another partner (%s)", r.Alias)
