@@ -65,5 +65,9 @@ func (x *Exchange) takeHello(ctx context.Context, from record.OrgID, l *link) er
 	if err != nil {
 		return err
 	}
-	return x.Book.Learn(ctx, from, opened)
+	if err := x.Book.Learn(ctx, from, opened); err != nil {
+		return err
+	}
+	x.heard(from)
+	return nil
 }

@@ -427,10 +427,16 @@ func TestHelloIsAboutItsSenderOnly(t *testing.T) {
 			t.Errorf("%s is at %v (%v)", n.name, p.AllAddresses(), err)
 		}
 	}
-	if kind, err := say(1, file(a)); err != nil || kind != typeHello {
-		t.Errorf("a hello that holds: type %d, %v", kind, err)
+	learned := false
+	for range 20 { // anna's own node says hello as well, in between or later
+		if kind, err := say(1, file(a)); err != nil || kind != typeHello {
+			t.Fatalf("a hello that holds: type %d, %v", kind, err)
+		}
+		p, err := b.book.ByOrg(a.keys.Org())
+		check(t, err)
+		learned = learned || p.AllAddresses()[0] == "/ip4/127.0.0.1/tcp/9"
 	}
-	if p, err := b.book.ByOrg(a.keys.Org()); err != nil || p.AllAddresses()[0] != "/ip4/127.0.0.1/tcp/9" {
-		t.Errorf("anna is at %v (%v)", p.AllAddresses(), err)
+	if !learned {
+		t.Error("bert did not learn where anna is")
 	}
 }

@@ -212,3 +212,10 @@ func (l *link) hellos() (all [][]byte, err error) {
 	}
 	return all, nil
 }
+
+// connections is how many there were.
+func (l *link) connections() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns)
+}
