@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -140,4 +141,20 @@ func processorTime(t *testing.T, pid int) time.Duration {
 		ticks += n
 	}
 	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
+func TestMemoryIsSeen(t *testing.T) {
+	before, err := memory(os.Getpid())
+	check(t, err)
+	const size = 64 << 20
+	taken := make([]byte, size)
+	for i := range taken {
+		taken[i] = byte(i)
+	}
+	after, err := memory(os.Getpid())
+	check(t, err)
+	if after-before < size/2 { // others may have given some back meanwhile
+		t.Errorf("%d bytes were taken, %d are seen", len(taken), after-before)
+	}
+	runtime.KeepAlive(taken)
 }
