@@ -209,6 +209,18 @@ func TestSubmitRefuses(t *testing.T) {
 	}
 }
 
+func TestNothingIsSentUnderAnExpiredCard(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	a.halt()
+	a.now = func() time.Time { return time.Now().Add(10 * 365 * 24 * time.Hour) }
+	a.start()
+	_, err := a.Submit(t.Context(), exchange.Submission{To: []string{"bert"}, Name: "a.txt", Size: 0}, strings.NewReader(""))
+	if record.KindOf(err) != record.Refused || !strings.Contains(err.Error(), "your own card") {
+		t.Errorf("submitted: %v", err)
+	}
+}
+
 func TestARequestIDMakesSubmitIdempotent(t *testing.T) {
 	a, b := newNode(t, "anna"), newNode(t, "bert")
 	pair(t, a, b)

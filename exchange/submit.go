@@ -86,6 +86,9 @@ func (x *Exchange) Submit(ctx context.Context, s Submission, body io.Reader) ([]
 	if err := s.check(); err != nil {
 		return nil, err
 	}
+	if x.Now().UnixMilli() >= x.Book.Self().Body.Expires {
+		return nil, record.Errorf(record.Refused, "your own card has expired, and partners take nothing that is signed under it")
+	}
 	recipients, err := x.recipients(s.To)
 	if err != nil {
 		return nil, err

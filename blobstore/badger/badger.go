@@ -118,6 +118,11 @@ func (s *Store) makeDirs(dir string) error {
 			return diskError(err, "couldn't make %q: %w", d, err)
 		}
 	}
+	// A process that died between a payload's rename and its sync may have left
+	// a name that is not durable: it is before anybody relies on it.
+	if err := syncDir(s.files); err != nil {
+		return err
+	}
 	return syncDir(dir)
 }
 
