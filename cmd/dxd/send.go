@@ -64,8 +64,6 @@ func (o sendOptions) check() error {
 		return record.WithHint(record.Errorf(record.Invalid, "--to is missing"), "--to names a recipient; `dxd partner list` shows all")
 	case len(slices.Compact(slices.Sorted(slices.Values(o.to)))) != len(o.to):
 		return record.Errorf(record.Invalid, "--to names a recipient twice")
-	case o.name != "" && record.CheckName(o.name) != nil:
-		return record.CheckName(o.name)
 	case !slices.Contains(goals, o.wait):
 		return record.WithHint(record.Errorf(record.Invalid, "can't wait for %q", record.Printable(o.wait, 40)), "use queued, delivered or anchored")
 	case o.timeout < 0 || o.expires < 0:

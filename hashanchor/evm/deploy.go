@@ -78,20 +78,33 @@ func (c *Chain) Deploy(ctx context.Context) (Deployment, error) {
 	return d, c.confirm(ctx, e, d.Tx)
 }
 
-// confirm looks whether the transaction left the contract where it belongs.
+// confirm waits until the newest block shows the contract that the transaction
+// made.
 func (c *Chain) confirm(ctx context.Context, e *endpoint, tx record.Hash) error {
-	head, err := e.latest(ctx)
-	if err != nil {
-		return err
+	return e.appears(ctx, tx, c.contract.address, func(at block) (bool, error) { return c.deployed(ctx, e, at) })
+}
+
+// appears waits until the newest block shows what a transaction that is in a
+// block put at the address: a node may tell of a receipt a moment before its
+// newest block is the one that has it.
+func (e *endpoint) appears(ctx context.Context, tx record.Hash, address record.Account, there func(block) (bool, error)) error {
+	ticker := time.NewTicker(poll)
+	defer ticker.Stop()
+	for range patience {
+		head, err := e.latest(ctx)
+		if err != nil {
+			return err
+		}
+		if stands, err := there(head); err != nil || stands {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	stands, err := c.deployed(ctx, e, head)
-	if err != nil {
-		return err
-	}
-	if !stands {
-		return record.Errorf(record.Unavailable, "transaction %s is in a block, but the contract does not stand at %s", tx, c.contract.address)
-	}
-	return nil
+	return record.Errorf(record.Unavailable, "transaction %s is in a block, but nothing stands at %s", tx, address)
 }
 
 func (c *Chain) ensureFactory(ctx context.Context, e *endpoint, head block) error {
@@ -113,7 +126,11 @@ func (c *Chain) ensureFactory(ctx context.Context, e *endpoint, head block) erro
 			record.Errorf(record.Unavailable, "the chain has no CREATE2 factory at %s, and the node refuses the transaction that makes it: %w", factory(), err),
 			"let the node take transactions without a chain id for this once (geth: --rpc.allow-unprotected-txs), or put the factory into the chain's genesis")
 	}
-	return e.wait(ctx, record.Hash(crypto.Keccak256(mustHex(factoryTransaction))))
+	tx := record.Hash(crypto.Keccak256(mustHex(factoryTransaction)))
+	if err := e.wait(ctx, tx); err != nil {
+		return err
+	}
+	return e.appears(ctx, tx, factory(), func(at block) (bool, error) { return e.hasCode(ctx, factory(), mustHex(factoryCode), at) })
 }
 
 func (e *endpoint) sendFactory(ctx context.Context) error {

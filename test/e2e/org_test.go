@@ -118,13 +118,6 @@ func (o *org) stop() {
 	}
 }
 
-// restart stops and starts the daemon.
-func (o *org) restart() {
-	o.t.Helper()
-	o.stop()
-	o.start()
-}
-
 // failsToStart starts a daemon that has to refuse, and gives what it said.
 func (o *org) failsToStart() string {
 	o.t.Helper()
