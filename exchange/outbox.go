@@ -377,7 +377,7 @@ func (x *Exchange) nextWaiting(ctx context.Context, org record.OrgID, from blobs
 // knownReason keeps what a partner says to the closed set of reasons.
 func knownReason(s string) string {
 	switch s {
-	case reasonPolicy, reasonRejected, reasonCancelled, reasonDamaged, "quota":
+	case reasonPolicy, reasonRejected, reasonCancelled, reasonDamaged, reasonQuota:
 		return s
 	}
 	return reasonRejected

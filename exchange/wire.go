@@ -91,7 +91,7 @@ const (
 	reasonDamaged   = "damaged"   // the sealed bytes do not open
 	reasonFull      = "full"      // no room for now
 	reasonCard      = "card"      // a card is not known here yet
-	reasonBusy      = "busy"      // for now
+	reasonQuota     = "quota"     // of the partner used up
 	reasonExpired   = "expired"
 	reasonRemoved   = "removed"
 )
