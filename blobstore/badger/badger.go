@@ -54,8 +54,9 @@ type Store struct {
 	closed   error          // what Close returned
 	owned    sync.WaitGroup // the writer and the upkeep
 	failed   atomic.Pointer[error]
-	deleted  atomic.Bool // since the last compaction
-	wal      wal         // belongs to the writer
+	broken   chan struct{} // closed once failed is set
+	deleted  atomic.Bool   // since the last compaction
+	wal      wal           // belongs to the writer
 	room     room
 	readers  readers
 	watchers watchers
@@ -85,6 +86,7 @@ func Open(dir string, seal blobstore.Sealer, o Options) (*Store, error) {
 		log:     o.Log,
 		updates: make(chan *update),
 		closing: make(chan struct{}),
+		broken:  make(chan struct{}),
 	}
 	if err := s.makeDirs(dir); err != nil {
 		return nil, err

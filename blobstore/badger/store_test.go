@@ -244,6 +244,7 @@ func TestAFailedWriteEndsTheJournal(t *testing.T) {
 	s := open(t, dir, Options{})
 	set(t, s, "a", []byte("1"))
 	wantKind(t, s.fail(syscall.ENOSPC), record.Full)
+	wantKind(t, s.Watchdog(t.Context()), record.Full)
 	err := s.Update(context.Background(), func(tx blobstore.Tx) error { return tx.Set("b", nil) })
 	wantKind(t, err, record.Full)
 	if record.Hint(err) == "" {

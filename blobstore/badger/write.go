@@ -251,6 +251,20 @@ func (s *Store) fail(cause error) error {
 	}
 	err := record.WithHint(record.Errorf(kind, "couldn't write to the journal, which has stopped: %w", cause),
 		"see to the disk, then start dxd again; nothing that was confirmed is lost")
-	s.failed.CompareAndSwap(nil, &err)
+	if s.failed.CompareAndSwap(nil, &err) {
+		close(s.broken)
+	}
 	return err
+}
+
+// Watchdog returns the error with which the journal has stopped, once it has,
+// or nil when ctx ends. A process whose journal takes no more had better end
+// and start anew.
+func (s *Store) Watchdog(ctx context.Context) error {
+	select {
+	case <-s.broken:
+		return *s.failed.Load()
+	case <-ctx.Done():
+		return nil
+	}
 }

@@ -83,6 +83,7 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 	err := d.open(ctx)
 	if err == nil {
 		d.serveNetwork()
+		d.run("journal", ctx, d.Store.Watchdog)
 		d.run("partners", ctx, d.Book.Run)
 		d.run("exchange", ctx, d.Exchange.Run)
 		d.run("anchoring", ctx, d.runAnchoring)
