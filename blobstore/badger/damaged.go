@@ -67,7 +67,12 @@ func lockJournal(dir string) (unlock func(), err error) {
 		f.Close()
 		return nil, nil
 	}
-	return func() { f.Close() }, nil
+	return func() {
+		// Closing is not enough: a process that is being started at this moment
+		// shares the open file, and would keep the lock until it runs.
+		syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+		f.Close()
+	}, nil
 }
 
 // logHeader is how many bytes a log has before its first entry.
