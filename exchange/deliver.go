@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"dxd/blobstore"
@@ -138,10 +139,13 @@ func (x *Exchange) send(l *link, c parcel, prog *progress) (record.Envelope, err
 		return record.Envelope{}, err
 	}
 	answers, receipts := make(chan reply, 1), make(chan reply, 1)
-	go func() { // ends with the stream, which the caller always closes or resets
+	var reader sync.WaitGroup
+	reader.Go(func() {
 		answers <- readAnswer(l)
 		receipts <- readReceipt(l)
-	}()
+	})
+	defer reader.Wait()
+	defer l.stopReading()
 	if err := x.sendBody(l, c, 0, early, prog, answers); err != nil {
 		return record.Envelope{}, refusalBehind(err, answers)
 	}

@@ -198,6 +198,10 @@ func (l *link) room(t frameType, size int) int {
 	return size
 }
 
+// stopReading ends a read that is under way, and all later ones. A stream that
+// takes no deadline any more has ended, and its reads with it.
+func (l *link) stopReading() { l.SetReadDeadline(time.Unix(1, 0)) }
+
 // awaitFrame sets the time for the next frame, where sending does not.
 func (l *link) awaitFrame() error {
 	if l.sending {

@@ -91,16 +91,10 @@ func (d *Daemon) runAnchoring(ctx context.Context) error {
 	}
 }
 
-// Deployed is what `anchor deploy` did.
-type Deployed struct {
-	evm.Deployment
-	Already bool // the contract stood there before
-}
-
 // Deploy deploys the contract with this organisation's account, and writes
 // where it is into the configuration. rpc, if not empty, is the endpoint to
 // use, and is written too where none is configured.
-func (o *Organisation) Deploy(ctx context.Context, rpc string) (Deployed, error) {
+func (o *Organisation) Deploy(ctx context.Context, rpc string) (evm.Deployment, error) {
 	o.deploying.Lock()
 	defer o.deploying.Unlock()
 	a := o.anchor()
@@ -108,22 +102,22 @@ func (o *Organisation) Deploy(ctx context.Context, rpc string) (Deployed, error)
 	if rpc != "" {
 		e, err := config.ParseEndpoint(rpc)
 		if err != nil {
-			return Deployed{}, err
+			return evm.Deployment{}, err
 		}
 		a.RPC = []config.Endpoint{e}
 	}
 	chain, err := newChain(a, o.Keys)
 	if err != nil {
-		return Deployed{}, err
+		return evm.Deployment{}, err
 	}
 	if chain == nil {
-		return Deployed{}, record.WithHint(record.Errorf(record.Invalid, "no chain is configured"),
+		return evm.Deployment{}, record.WithHint(record.Errorf(record.Invalid, "no chain is configured"),
 			"give its JSON-RPC endpoint with --rpc URL, or set anchor.rpc in dxd.toml")
 	}
 	defer chain.Close()
 	made, err := chain.Deploy(ctx)
 	if err != nil {
-		return Deployed{}, err
+		return evm.Deployment{}, err
 	}
 	if len(configured) > 0 {
 		a.RPC = configured
@@ -132,7 +126,7 @@ func (o *Organisation) Deploy(ctx context.Context, rpc string) (Deployed, error)
 	o.mu.Lock()
 	o.Config.Anchor = a
 	o.mu.Unlock()
-	return Deployed{made, made.Tx.IsZero()}, writeAnchor(o.Dir, a)
+	return made, writeAnchor(o.Dir, a)
 }
 
 // anchor is where this organisation anchors by now.
@@ -168,7 +162,7 @@ func writeAnchor(dir statedir.Dir, a config.Anchor) error {
 }
 
 // Deploy is Organisation's, after which the daemon anchors on that chain.
-func (d *Daemon) Deploy(ctx context.Context, rpc string) (Deployed, error) {
+func (d *Daemon) Deploy(ctx context.Context, rpc string) (evm.Deployment, error) {
 	made, err := d.Organisation.Deploy(ctx, rpc)
 	if err != nil {
 		return made, err

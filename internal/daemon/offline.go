@@ -94,7 +94,7 @@ func (o *Offline) newAPI() (*api.API, error) {
 		Anchoring: o.queue.Status,
 		Deploy: func(ctx context.Context, rpc string) (apitype.Deployed, error) {
 			made, err := o.Deploy(ctx, rpc)
-			return apitype.Deployed{Contract: made.Contract, ChainID: made.ChainID, Account: made.Account, Tx: made.Tx}, err
+			return deployed(made), err
 		},
 		Doctor: o.doctor, Authorize: tokens{}.authorize, Log: o.log,
 	})

@@ -6,6 +6,7 @@ import (
 
 	"dxd/api"
 	"dxd/api/apitype"
+	"dxd/hashanchor/evm"
 	"dxd/hashanchor/queue"
 )
 
@@ -66,9 +67,14 @@ func (d *Daemon) newAPI() (*api.API, error) {
 
 func (d *Daemon) deploy(ctx context.Context, rpc string) (apitype.Deployed, error) {
 	made, err := d.Deploy(ctx, rpc)
-	return apitype.Deployed{Contract: made.Contract, ChainID: made.ChainID, Account: made.Account, Tx: made.Tx}, err
+	return deployed(made), err
 }
 
 func (d *Daemon) doctor(ctx context.Context, partner string) ([]apitype.Check, error) {
 	return d.Examine(ctx, partner)
+}
+
+// deployed is a deployment as the API tells of it.
+func deployed(made evm.Deployment) apitype.Deployed {
+	return apitype.Deployed{Contract: made.Contract, ChainID: made.ChainID, Account: made.Account, Tx: made.Tx}
 }
