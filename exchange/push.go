@@ -286,6 +286,7 @@ func (x *Exchange) takeNews(ctx context.Context, from record.OrgID, n news) ack 
 	}
 	switch record.KindOf(err) {
 	case record.Invalid, record.Conflict, record.Refused:
+		x.raise(ctx, from, err)
 		x.complain(from, "a partner sent news that does not hold", err)
 		return ack{}
 	}

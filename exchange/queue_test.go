@@ -10,8 +10,7 @@ import (
 	"dxd/record"
 )
 
-// A key of the queue of news ends in random bytes, so each byte comes up.
-func TestEachOrganisationThatWaitsIsListedOnce(t *testing.T) {
+func newStore(t *testing.T) *badger.Store {
 	keys, err := crypto.Generate()
 	if err != nil {
 		t.Fatal(err)
@@ -20,9 +19,15 @@ func TestEachOrganisationThatWaitsIsListedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
+	t.Cleanup(func() { store.Close() })
+	return store
+}
+
+// A key of the queue of news ends in random bytes, so each byte comes up.
+func TestEachOrganisationThatWaitsIsListedOnce(t *testing.T) {
+	store := newStore(t)
 	var orgs []record.OrgID
-	err = store.Update(t.Context(), func(tx blobstore.Tx) error {
+	err := store.Update(t.Context(), func(tx blobstore.Tx) error {
 		orgs = nil
 		for range 3 {
 			k, err := crypto.Generate()

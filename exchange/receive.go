@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -27,6 +28,7 @@ func (x *Exchange) ServeTransfer(ctx context.Context, s Stream) {
 			s.Reset()
 			return
 		}
+		x.raise(ctx, from.Org, err)
 		x.complain(from.Org, "refused a partner's transfer", err)
 		x.sayNo(l, r)
 	})
@@ -199,8 +201,7 @@ func (x *Exchange) lookUp(ctx context.Context, a *arrival) (receipt record.Envel
 		a.row = t
 		return receipt, nil
 	case t.BodyNonce != a.offer.BodyNonce:
-		x.Log.Error("alarm: a partner offers other content under an id that it used", "transfer", t.ID)
-		return receipt, record.Errorf(record.Conflict, "the id was used for other content")
+		return receipt, contradiction(t.ID, "a partner offers other content under an id that it used")
 	}
 	return receipt, nil
 }
@@ -365,8 +366,7 @@ func (x *Exchange) checkNumber(tx blobstore.Tx, m record.Signed[record.Manifest]
 		return tx.Set(key, id[:])
 	}
 	if err == nil && !bytes.Equal(known, id[:]) {
-		x.Log.Error("alarm: a partner signed two records with one number", "epoch", n.Epoch, "sequence", n.Sequence)
-		return record.Errorf(record.Conflict, "two records with one number")
+		return contradiction(record.TransferID{}, fmt.Sprintf("a partner signed two records with the number %d of lane %s", n.Sequence, n.Lane))
 	}
 	return err
 }

@@ -1,12 +1,15 @@
 package exchange
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
+	"dxd/blobstore"
 	"dxd/crypto"
+	"dxd/event"
 	"dxd/record"
 )
 
@@ -51,5 +54,38 @@ func TestAPartnerCantFillTheLog(t *testing.T) {
 	x.complain(record.OrgID{}, "refused", record.Errorf(record.Invalid, "once more"))
 	if lines() != 2 {
 		t.Errorf("a minute later nothing is logged")
+	}
+}
+
+func TestAPartnerCantFillTheJournalWithAlarms(t *testing.T) {
+	now := time.Now()
+	x := &Exchange{Config: Config{Journal: newStore(t), Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}}
+	told := func() (texts []string) {
+		if err := x.Journal.View(t.Context(), func(tx blobstore.ReadTx) error {
+			all, err := event.After(tx, 0, 1000)
+			for _, e := range all {
+				texts = append(texts, e.Text)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return texts
+	}
+	raise := func(i int) {
+		x.raise(t.Context(), record.OrgID{}, contradiction(record.TransferID{}, fmt.Sprint("alarm ", i)))
+	}
+	for i := range 2 * maxAlarms {
+		raise(i)
+		raise(i)
+	}
+	if got := told(); len(got) != maxAlarms || got[0] != "alarm 0" || got[1] != "alarm 1" {
+		t.Errorf("within an hour these are told: %v", got)
+	}
+	now = now.Add(alarmSpan)
+	raise(0)
+	raise(0)
+	if got := told(); len(got) != maxAlarms+1 {
+		t.Errorf("an hour later these are told: %v", got[maxAlarms:])
 	}
 }

@@ -92,6 +92,7 @@ const (
 	prefixHead    blobstore.Key = "x/h/" // <org>/<lane>: the last number that we gave
 	prefixNumber  blobstore.Key = "x/k/" // <org>/<lane>/<epoch><sequence>: the record with it
 	prefixPush    blobstore.Key = "x/p/" // <org>/<record>: what the partner is to be told
+	prefixAlarm   blobstore.Key = "x/l/" // <org>/: the alarms about it that were told not long ago
 )
 
 func rowKey(id record.TransferID) blobstore.Key     { return prefixRow + blobstore.Key(id[:]) }

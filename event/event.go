@@ -1,0 +1,132 @@
+// Package event keeps the log of what happened: numbered without gaps, written
+// in the very update that does what it tells of, and kept until everyone who
+// asked to be told has acknowledged it.
+//
+// It never holds a document's name, its content or a partner's alias, only
+// identifiers; and it never decides what is worth telling: the rooms that do
+// it call Append.
+package event
+
+import (
+	"encoding/binary"
+	"strings"
+
+	"dxd/blobstore"
+	"dxd/record"
+)
+
+// Type says what happened.
+type Type string
+
+// The types of CLI.md, and what became of a document that its sender, or we,
+// gave up while it was on its way in. The set is only ever appended to.
+const (
+	DocumentReceived  Type = "document.received"
+	MessageReceived   Type = "message.received"
+	TransferDelivered Type = "transfer.delivered"
+	TransferAccepted  Type = "transfer.accepted"
+	TransferRefused   Type = "transfer.refused"
+	TransferFailed    Type = "transfer.failed"
+	TransferCancelled Type = "transfer.cancelled"
+	AnchorIncluded    Type = "anchor.included"
+	AnchorFinal       Type = "anchor.final"
+	AnchorReorged     Type = "anchor.reorged"
+	PartnerChanged    Type = "partner.changed"
+	Alarm             Type = "alarm"
+)
+
+// Event is one thing that happened. What does not apply is left out.
+type Event struct {
+	Seq     int64               `json:"-"` // its number, from 1; Append gives it
+	Type    Type                `json:"type"`
+	Time    int64               `json:"time"`             // ms since 1970
+	ID      record.TransferID   `json:"id,omitzero"`      // the transfer
+	IDs     []record.TransferID `json:"ids,omitzero"`     // instead of ID, of an event about several
+	Partner record.OrgID        `json:"partner,omitzero"` // the transfer's, or who it is about
+	Kind    record.ItemKind     `json:"kind,omitzero"`    // of the transfer
+	State   string              `json:"state,omitzero"`   // of a partner.changed: the partner's
+	Reason  string              `json:"reason,omitzero"`  // why it failed or was refused
+	Text    string              `json:"text,omitzero"`    // of an alarm: what contradicts what
+}
+
+// KeyPrefix begins all keys of this package.
+const KeyPrefix blobstore.Key = "e/"
+
+const (
+	keyLast   = KeyPrefix + "n"  // the number given last
+	prefixLog = KeyPrefix + "l/" // number → event
+)
+
+func logKey(seq int64) blobstore.Key {
+	return prefixLog + blobstore.Key(binary.BigEndian.AppendUint64(nil, uint64(seq)))
+}
+
+// Append writes an event under the next number. It belongs into the update
+// that does what the event tells: then there is never the one without the
+// other, and as updates run one after another, the numbers have no gaps.
+func Append(tx blobstore.Tx, e Event) error {
+	last, err := number(tx, keyLast)
+	if err != nil {
+		return err
+	}
+	raw, err := record.Marshal(e)
+	if err != nil {
+		return record.Errorf(record.Internal, "couldn't encode an event: %w", err)
+	}
+	if err := tx.Set(logKey(last+1), raw); err != nil {
+		return err
+	}
+	return setNumber(tx, keyLast, last+1)
+}
+
+// number reads a number of an event; 0 if none is there.
+func number(tx blobstore.ReadTx, key blobstore.Key) (int64, error) {
+	raw, err := tx.Get(key)
+	if record.KindOf(err) == record.NotFound {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if len(raw) != 8 {
+		return 0, record.Errorf(record.Damaged, "the number under %q has %d bytes", key, len(raw))
+	}
+	return int64(binary.BigEndian.Uint64(raw)), nil
+}
+
+func setNumber(tx blobstore.Tx, key blobstore.Key, n int64) error {
+	return tx.Set(key, binary.BigEndian.AppendUint64(nil, uint64(n)))
+}
+
+// After reads the events behind a number, the oldest first, no more than limit.
+func After(tx blobstore.ReadTx, seq int64, limit int) ([]Event, error) {
+	page := []Event{}
+	for entry, err := range tx.Scan(prefixLog, logKey(seq+1), false) {
+		if err != nil {
+			return nil, err
+		}
+		if len(page) == limit {
+			break
+		}
+		e, err := decode(entry)
+		if err != nil {
+			return nil, err
+		}
+		page = append(page, e)
+	}
+	return page, nil
+}
+
+// decode reads an entry of the log. What does not decode is a journal that
+// this version did not write.
+func decode(entry blobstore.Entry) (e Event, err error) {
+	seq, ok := strings.CutPrefix(string(entry.Key), string(prefixLog))
+	if !ok || len(seq) != 8 {
+		return e, record.Errorf(record.Damaged, "an event under the key %q", entry.Key)
+	}
+	if err := record.Unmarshal(entry.Value, &e); err != nil {
+		return e, record.Errorf(record.Damaged, "an event: %w", err)
+	}
+	e.Seq = int64(binary.BigEndian.Uint64([]byte(seq)))
+	return e, nil
+}
