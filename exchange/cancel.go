@@ -209,10 +209,11 @@ func (x *Exchange) Remove(tx blobstore.Tx, org record.OrgID) error {
 	return nil
 }
 
-// endRemoved ends all that is still queued for a partner that was removed.
-func (x *Exchange) endRemoved(ctx context.Context, org record.OrgID) error {
+// endRemoved ends all that is still queued in a lane of a partner that was
+// removed.
+func (x *Exchange) endRemoved(ctx context.Context, org record.OrgID, w work) error {
 	for from := blobstore.Key(""); ; {
-		t, key, err := x.nextWaiting(ctx, org, from)
+		t, key, err := x.nextWaiting(ctx, org, w.lane(), from)
 		if key == "" {
 			return err
 		}
@@ -221,7 +222,7 @@ func (x *Exchange) endRemoved(ctx context.Context, org record.OrgID) error {
 		}
 		switch record.KindOf(err) {
 		case record.NotFound, record.Damaged:
-			x.logFailure(org, docWork, err) // and the others end all the same
+			x.logFailure(org, w, err) // and the others end all the same
 			err = nil
 		}
 		if err != nil {

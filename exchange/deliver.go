@@ -132,7 +132,7 @@ func (x *Exchange) send(l *link, c parcel, prog *progress) (record.Envelope, err
 	l.sending = true
 	early := min(c.SealedLength, maxEarly)
 	err := l.send(frameOffer, offer{
-		Version: wireVersion, ID: c.ID, Lane: record.LaneDoc, SealedLength: c.SealedLength,
+		Version: wireVersion, ID: c.ID, Lane: laneOf(c.Kind), SealedLength: c.SealedLength,
 		BodyNonce: c.BodyNonce, Header: c.header, Early: early,
 	})
 	if err != nil {

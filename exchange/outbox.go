@@ -18,9 +18,21 @@ type work string
 
 const (
 	docWork  work = "doc"  // deliver documents
+	msgWork  work = "msg"  // deliver messages
 	pushWork work = "push" // tell proofs, receipts and voids
 	callWork work = "call" // say hello: only to find out who is there
 )
+
+// lane is the lane that a worker delivers; "" if it delivers none.
+func (w work) lane() record.Lane {
+	switch w {
+	case docWork:
+		return record.LaneDoc
+	case msgWork:
+		return record.LaneMsg
+	}
+	return ""
+}
 
 type workerKey struct {
 	org  record.OrgID
@@ -55,9 +67,9 @@ func (x *Exchange) wake(org record.OrgID, w work) {
 	}
 }
 
-// wakeToSend wakes the worker that delivers, for a transfer that expires then.
-func (x *Exchange) wakeToSend(org record.OrgID, expires time.Time) {
-	if worker := x.worker(org, docWork); worker != nil {
+// wakeToSend wakes a worker that delivers, for a transfer that expires then.
+func (x *Exchange) wakeToSend(org record.OrgID, w work, expires time.Time) {
+	if worker := x.worker(org, w); worker != nil {
 		worker.expires(expires.UnixMilli())
 		token(worker.wake)
 	}
@@ -80,7 +92,7 @@ func (x *Exchange) Connected(node record.NodeID) {
 // heard is called when a partner has said hello, and so lets us in: whatever
 // waits for it goes on at once.
 func (x *Exchange) heard(org record.OrgID) {
-	for _, w := range []work{docWork, pushWork} {
+	for _, w := range []work{docWork, msgWork, pushWork} {
 		if worker := x.worker(org, w); worker != nil {
 			token(worker.connected)
 		}
@@ -106,8 +118,10 @@ func (x *Exchange) worker(org record.OrgID, w work) *worker {
 // wakeAll starts a worker for whatever waits since the last run, and calls
 // every active partner, which brings it our addresses and brings us its.
 func (x *Exchange) wakeAll(ctx context.Context) error {
-	if err := x.wakeWaiting(ctx, prefixQueue, docWork); err != nil {
-		return err
+	for _, w := range []work{docWork, msgWork} {
+		if err := x.wakeWaiting(ctx, prefixQueue, w); err != nil {
+			return err
+		}
 	}
 	if err := x.wakeWaiting(ctx, prefixPush, pushWork); err != nil {
 		return err
@@ -188,15 +202,15 @@ func orgOf(value []byte) (record.OrgID, error) {
 // that the partner can't be reached.
 func (x *Exchange) step(ctx context.Context, org record.OrgID, w work, self *worker) (time.Duration, error) {
 	wait := never
-	if w == docWork {
+	if w.lane() != "" {
 		var err error
-		if wait, err = x.expireWaiting(ctx, org, self); err != nil {
+		if wait, err = x.expireWaiting(ctx, org, w, self); err != nil {
 			return never, err
 		}
 	}
 	p, err := x.Book.ByOrg(org)
-	if err == nil && p.State == partner.Removed && w == docWork {
-		return wait, x.endRemoved(ctx, org)
+	if err == nil && p.State == partner.Removed && w.lane() != "" {
+		return wait, x.endRemoved(ctx, org, w)
 	}
 	if err != nil || p.State != partner.Active || !self.due() {
 		return wait, nil // its state changing wakes
@@ -204,6 +218,8 @@ func (x *Exchange) step(ctx context.Context, org record.OrgID, w work, self *wor
 	switch w {
 	case docWork:
 		return wait, x.deliverWaiting(ctx, p, &self.pass)
+	case msgWork:
+		return wait, x.deliverInOrder(ctx, p)
 	case pushWork:
 		return wait, x.pushWaiting(ctx, p)
 	default:
@@ -213,12 +229,12 @@ func (x *Exchange) step(ctx context.Context, org record.OrgID, w work, self *wor
 
 // expireWaiting ends the transfers whose time is over, whether their partner
 // can be reached or not, and says how long it is until the next.
-func (x *Exchange) expireWaiting(ctx context.Context, org record.OrgID, self *worker) (time.Duration, error) {
+func (x *Exchange) expireWaiting(ctx context.Context, org record.OrgID, w work, self *worker) (time.Duration, error) {
 	now := x.Now().UnixMilli()
 	if soonest := self.soonest(now); soonest > now {
 		return untilExpiry(now, soonest), nil
 	}
-	over, soonest, err := x.scanExpiry(ctx, org, now)
+	over, soonest, err := x.scanExpiry(ctx, org, w.lane(), now)
 	if err != nil {
 		self.expires(0)
 		return never, err
@@ -227,7 +243,7 @@ func (x *Exchange) expireWaiting(ctx context.Context, org record.OrgID, self *wo
 		err := x.giveUp(ctx, id, Failed, reasonExpired)
 		switch record.KindOf(err) {
 		case record.NotFound, record.Damaged:
-			x.logFailure(org, docWork, err) // and the others expire all the same
+			x.logFailure(org, w, err) // and the others expire all the same
 			continue
 		}
 		if err != nil {
@@ -243,10 +259,10 @@ func untilExpiry(now, soonest int64) time.Duration {
 }
 
 // scanExpiry lists what is over by now, and when the next will be.
-func (x *Exchange) scanExpiry(ctx context.Context, org record.OrgID, now int64) (over []record.TransferID, soonest int64, err error) {
+func (x *Exchange) scanExpiry(ctx context.Context, org record.OrgID, lane record.Lane, now int64) (over []record.TransferID, soonest int64, err error) {
 	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
 		over, soonest = nil, now+never.Milliseconds()
-		for e, err := range tx.Scan(orgKey(tx, prefixQueue, org), "", false) {
+		for e, err := range tx.Scan(laneKey(tx, prefixQueue, org, lane), "", false) {
 			if err != nil {
 				return err
 			}
@@ -287,7 +303,7 @@ func parseWaiting(value []byte) (waiting, error) {
 // PartnerChanged is to be called when a partner was added, or its state or
 // addresses changed.
 func (x *Exchange) PartnerChanged(org record.OrgID) {
-	for _, w := range []work{callWork, docWork, pushWork} {
+	for _, w := range []work{callWork, docWork, msgWork, pushWork} {
 		if worker := x.worker(org, w); worker != nil {
 			token(worker.connected)
 		}
@@ -325,7 +341,7 @@ func (x *Exchange) deliverWaiting(ctx context.Context, p partner.Partner, self *
 // takes the partner's no: for now, which is later, or for good. An error means
 // that the partner is away.
 func (x *Exchange) deliverNext(ctx context.Context, p partner.Partner, from blobstore.Key) (key blobstore.Key, later bool, err error) {
-	t, key, err := x.nextWaiting(ctx, p.Org, from)
+	t, key, err := x.nextWaiting(ctx, p.Org, record.LaneDoc, from)
 	switch {
 	case key == "":
 		return key, false, err
@@ -352,12 +368,12 @@ func (x *Exchange) deliverNext(ctx context.Context, p partner.Partner, from blob
 	return key, true, nil
 }
 
-// nextWaiting finds the oldest waiting transfer from a place in the queue on;
-// its own place is "" if there is none.
-func (x *Exchange) nextWaiting(ctx context.Context, org record.OrgID, from blobstore.Key) (t Transfer, key blobstore.Key, err error) {
+// nextWaiting finds the oldest transfer that waits in a lane from a place in
+// its queue on; its own place is "" if there is none.
+func (x *Exchange) nextWaiting(ctx context.Context, org record.OrgID, lane record.Lane, from blobstore.Key) (t Transfer, key blobstore.Key, err error) {
 	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
 		key = ""
-		for e, err := range tx.Scan(orgKey(tx, prefixQueue, org), from, false) {
+		for e, err := range tx.Scan(laneKey(tx, prefixQueue, org, lane), from, false) {
 			if err != nil {
 				return err
 			}

@@ -129,7 +129,7 @@ func (x *Exchange) Submit(ctx context.Context, s Submission, body io.Reader) ([]
 	// At this point the transfers are queued; a crash after this delivers them.
 	x.at(AfterQueued)
 	for _, r := range recipients {
-		x.wakeToSend(r.Org, x.Now().Add(s.Expires))
+		x.wakeToSend(r.Org, docWork, x.Now().Add(s.Expires))
 	}
 	return x.views(ctx, ids)
 }
@@ -296,11 +296,12 @@ func headKey(tx blobstore.ReadTx, org record.OrgID, lane record.Lane) blobstore.
 	return orgKey(tx, prefixHead, org) + blobstore.Key(lane)
 }
 
-// number takes the next number in the lane of documents, signs the manifest
-// with it, and puts the transfer into the lane's queue.
+// number takes the next number in the transfer's lane, signs the manifest with
+// it, and puts the transfer into the lane's queue.
 func (x *Exchange) number(tx blobstore.Tx, t *Transfer, to partner.Partner, m record.Manifest) (record.Signed[record.Manifest], error) {
 	var signed record.Signed[record.Manifest]
-	h, err := x.nextHead(tx, to.Org, record.LaneDoc)
+	lane := laneOf(t.Kind)
+	h, err := x.nextHead(tx, to.Org, lane)
 	if err != nil {
 		return signed, err
 	}
@@ -314,7 +315,7 @@ func (x *Exchange) number(tx blobstore.Tx, t *Transfer, to partner.Partner, m re
 	if err != nil {
 		return signed, err
 	}
-	if err := tx.Set(headKey(tx, to.Org, record.LaneDoc), raw); err != nil {
+	if err := tx.Set(headKey(tx, to.Org, lane), raw); err != nil {
 		return signed, err
 	}
 	return signed, tx.Set(queueKey(tx, *t), waiting{to.Org, t.ID, t.Expires}.value())
@@ -348,7 +349,7 @@ func (x *Exchange) nextHead(tx blobstore.ReadTx, org record.OrgID, lane record.L
 
 // queueKey is the transfer's place among those that wait for its partner.
 func queueKey(tx blobstore.ReadTx, t Transfer) blobstore.Key {
-	return orgKey(tx, prefixQueue, t.Partner) + blobstore.Key(record.LaneDoc) + "/" + bigEndian(t.Ordinal)
+	return laneKey(tx, prefixQueue, t.Partner, laneOf(t.Kind)) + bigEndian(t.Ordinal)
 }
 
 func requestKey(tx blobstore.ReadTx, id string) blobstore.Key {

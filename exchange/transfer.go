@@ -36,6 +36,14 @@ const (
 	Recorded  State = "recorded"
 )
 
+// laneOf is the lane in which items of this kind travel.
+func laneOf(kind record.ItemKind) record.Lane {
+	if kind == record.Document {
+		return record.LaneDoc
+	}
+	return record.LaneMsg
+}
+
 // Terminal tells whether the transfer's way has ended without delivery.
 func (s State) Terminal() bool { return s == Failed || s == Cancelled }
 
@@ -121,6 +129,11 @@ func voidedKey(tx blobstore.ReadTx, sender record.OrgID, manifest record.RecordI
 
 func orgKey(tx blobstore.ReadTx, prefix blobstore.Key, org record.OrgID) blobstore.Key {
 	return prefix + tx.Index("org", org.Key()) + "/"
+}
+
+// laneKey is what the keys of a partner's lane begin with.
+func laneKey(tx blobstore.ReadTx, prefix blobstore.Key, org record.OrgID, lane record.Lane) blobstore.Key {
+	return orgKey(tx, prefix, org) + blobstore.Key(lane) + "/"
 }
 
 func bigEndian(n int64) blobstore.Key {
