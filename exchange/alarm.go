@@ -111,11 +111,3 @@ func (x *Exchange) raise(ctx context.Context, org record.OrgID, err error) {
 		x.Log.Error("couldn't keep an alarm", "what", c.Error(), "transfer", c.transfer, "error", err)
 	}
 }
-
-// tell appends what happened to a transfer. It belongs into the update in
-// which it happens.
-func (x *Exchange) tell(tx blobstore.Tx, what event.Type, t Transfer) error {
-	return event.Append(tx, event.Event{
-		Type: what, Time: x.Now().UnixMilli(), ID: t.ID, Partner: t.Partner, Kind: t.Kind, Reason: t.Reason,
-	})
-}

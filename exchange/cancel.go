@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"dxd/blobstore"
+	"dxd/event"
 	"dxd/hashanchor/queue"
 	"dxd/record"
 )
@@ -91,7 +92,18 @@ func (x *Exchange) leaveQueue(tx blobstore.Tx, t Transfer, s State, reason strin
 	if err := tx.Delete(queueKey(tx, t)); err != nil {
 		return err
 	}
+	if err := x.tell(tx, ending(s), t); err != nil {
+		return err
+	}
 	return t.put(tx)
+}
+
+// ending is the event of a transfer that ends without delivery.
+func ending(s State) event.Type {
+	if s == Cancelled {
+		return event.TransferCancelled
+	}
+	return event.TransferFailed
 }
 
 func voidReason(s State, reason string) record.VoidReason {
@@ -159,6 +171,9 @@ func (x *Exchange) cancelRow(tx blobstore.Tx, t Transfer) (blobstore.FileID, err
 	x.end(&t, Cancelled, "")
 	t.Payload = blobstore.FileID{}
 	if err := tx.Delete(fileKey(file)); err != nil {
+		return file, err
+	}
+	if err := x.tell(tx, ending(t.State), t); err != nil {
 		return file, err
 	}
 	return file, t.put(tx)

@@ -10,6 +10,7 @@ import (
 
 	"dxd/blobstore"
 	"dxd/crypto"
+	"dxd/event"
 	"dxd/partner"
 	"dxd/record"
 )
@@ -369,6 +370,9 @@ func (x *Exchange) delivered(ctx context.Context, id record.TransferID, receipt 
 			return err
 		}
 		if err := x.pushIfProven(tx, t.Partner, t.Record); err != nil {
+			return err
+		}
+		if err := x.tell(tx, event.TransferDelivered, t); err != nil {
 			return err
 		}
 		return t.put(tx)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dxd/blobstore"
+	"dxd/event"
 	"dxd/exchange"
 	"dxd/partner"
 	"dxd/record"
@@ -329,6 +330,8 @@ func TestCancelStopsBothSides(t *testing.T) {
 	if _, err := a.Cancel(t.Context(), sent.ID); err != nil {
 		t.Errorf("cancelling twice: %v", err)
 	}
+	wantTold(t, "the sender", a.told(sent.ID), event.TransferCancelled)
+	wantTold(t, "the recipient", b.told(sent.ID), event.TransferCancelled)
 }
 
 func nothing(blobstore.Tx, record.OrgID) error { return nil }

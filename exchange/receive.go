@@ -10,6 +10,7 @@ import (
 
 	"dxd/blobstore"
 	"dxd/crypto"
+	"dxd/event"
 	"dxd/hashanchor/queue"
 	"dxd/partner"
 	"dxd/record"
@@ -279,7 +280,8 @@ func linkError(err error) error {
 }
 
 // received commits the payload and then writes all of C1': the row, the
-// opening, the file key, the manifest, the signed receipt and its leaf.
+// opening, the file key, the manifest, the signed receipt, its leaf and the
+// event.
 func (x *Exchange) received(ctx context.Context, a *arrival, v verified) (record.Envelope, error) {
 	x.at(BeforeStored)
 	if err := a.in.commit(); err != nil {
@@ -349,6 +351,9 @@ func (x *Exchange) putReceived(tx blobstore.Tx, a *arrival, v verified, receipt 
 		return err
 	}
 	if err := queue.Add(tx, receipt.ID(), receipt.Leaf()); err != nil {
+		return err
+	}
+	if err := x.tell(tx, event.DocumentReceived, t); err != nil {
 		return err
 	}
 	if a.in.written {

@@ -21,6 +21,10 @@ type Config struct {
 	// OnState is called after a partner's state has changed, from the
 	// goroutine that noticed and with no lock held; nil calls nothing.
 	OnState func(Partner)
+	// OnChange is called in the update in which a partner comes, goes, changes
+	// its alias or has a newer card, but not where it is only somewhere else;
+	// nil calls nothing.
+	OnChange func(tx blobstore.Tx, org record.OrgID, s State) error
 }
 
 // Book holds all partners in memory, as the journal has them, so that the gate

@@ -109,7 +109,7 @@ func (b *Book) accept(ctx context.Context, file record.OpenedCardFile, more func
 				return err
 			}
 		}
-		return r.put(tx)
+		return b.put(tx, r)
 	})
 	if err != nil {
 		return Partner{}, err
@@ -256,7 +256,7 @@ func (b *Book) SetState(ctx context.Context, alias string, s State, more func(tx
 			return record.Errorf(record.NotFound, "no partner has the alias %q any more", p.Alias)
 		}
 		r.State = s
-		if err := r.put(tx); err != nil {
+		if err := b.put(tx, r); err != nil {
 			return err
 		}
 		if more == nil {

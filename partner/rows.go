@@ -103,6 +103,23 @@ func (r rawRow) put(tx blobstore.Tx) error {
 	return r.freeAlias(tx)
 }
 
+// put writes the row, and tells of it if more than an address is new.
+func (b *Book) put(tx blobstore.Tx, r rawRow) error {
+	if err := r.put(tx); err != nil || b.OnChange == nil {
+		return err
+	}
+	if r.raw != "" {
+		old, err := decodeRow([]byte(r.raw))
+		if err != nil {
+			return err
+		}
+		if old.Alias == r.Alias && old.State == r.State && old.Card.ID() == r.Card.ID() {
+			return nil
+		}
+	}
+	return b.OnChange(tx, r.Org, r.State)
+}
+
 // freeAlias leaves the alias of a removed partner to others; one may have
 // taken it already.
 func (r row) freeAlias(tx blobstore.Tx) error {

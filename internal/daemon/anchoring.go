@@ -49,6 +49,7 @@ func (d *Daemon) setChain(chain *evm.Chain) {
 	c := queue.Config{
 		Journal: d.Store, Interval: a.Interval, MaxLeaves: a.MaxLeaves, Log: d.log,
 		OnProof: func(tx blobstore.Tx, p hashanchor.Proof, own bool) error { return d.Exchange.Proven(tx, p.Record, own) },
+		OnState: func(tx blobstore.Tx, id record.RecordID, s queue.State) error { return d.Exchange.Anchored(tx, id, s) },
 	}
 	if chain != nil {
 		c.Chain = chain // and no typed nil

@@ -17,6 +17,7 @@ import (
 	"dxd/blobstore"
 	"dxd/blobstore/badger"
 	"dxd/crypto"
+	"dxd/event"
 	"dxd/exchange"
 	"dxd/internal/config"
 	"dxd/internal/statedir"
@@ -81,9 +82,13 @@ func Open(ctx context.Context, dir statedir.Dir, c config.Config, keys *crypto.K
 		return o, err
 	}
 	o.Book, err = partner.Open(ctx, partner.Config{
-		Journal: o.Store, Keys: keys, Now: time.Now, IsPrivate: p2p.IsPrivate, OnState: onState,
+		Journal: o.Store, Keys: keys, Now: time.Now, IsPrivate: p2p.IsPrivate, OnState: onState, OnChange: tellOfPartner,
 	})
 	return o, err
+}
+
+func tellOfPartner(tx blobstore.Tx, org record.OrgID, s partner.State) error {
+	return event.Append(tx, event.Event{Type: event.PartnerChanged, Time: time.Now().UnixMilli(), Partner: org, State: string(s)})
 }
 
 // Close closes and unlocks what Open opened.

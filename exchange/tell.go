@@ -1,0 +1,36 @@
+package exchange
+
+import (
+	"dxd/blobstore"
+	"dxd/event"
+	"dxd/hashanchor/queue"
+	"dxd/record"
+)
+
+// tell appends what happened to a transfer. It belongs into the update in
+// which it happens.
+func (x *Exchange) tell(tx blobstore.Tx, what event.Type, t Transfer) error {
+	return event.Append(tx, event.Event{
+		Type: what, Time: x.Now().UnixMilli(), ID: t.ID, Partner: t.Partner, Kind: t.Kind, Reason: t.Reason,
+	})
+}
+
+// Anchored is to be called in the update that brings a record to another state
+// on the chain. A transfer's anchor is that of its manifest: what becomes of
+// receipts, voids and cards is not told.
+func (x *Exchange) Anchored(tx blobstore.Tx, id record.RecordID, s queue.State) error {
+	t, err := transferOf(tx, id)
+	if record.KindOf(err) == record.NotFound {
+		return nil // not a record of a transfer
+	}
+	if err != nil || t.Record != id {
+		return err
+	}
+	switch s {
+	case queue.Included:
+		return x.tell(tx, event.AnchorIncluded, t)
+	case queue.Final:
+		return x.tell(tx, event.AnchorFinal, t)
+	}
+	return x.tell(tx, event.AnchorReorged, t)
+}
