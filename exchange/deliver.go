@@ -363,7 +363,7 @@ func (x *Exchange) delivered(ctx context.Context, id record.TransferID, receipt 
 		// A transfer that was cancelled too late was delivered all the same:
 		// the receipt is the truth.
 		x.end(&t, Delivered, "")
-		if err := x.putReceipt(tx, t, receipt); err != nil {
+		if err := putReceipt(tx, t.ID, receiptFirst, receipt); err != nil {
 			return err
 		}
 		if err := tx.Delete(queueKey(tx, t)); err != nil {
@@ -384,14 +384,6 @@ func (x *Exchange) delivered(ctx context.Context, id record.TransferID, receipt 
 	x.at(AfterDelivered)
 	x.wake(v.Partner, pushWork)
 	return nil
-}
-
-// putReceipt keeps the first receipt of a transfer.
-func (x *Exchange) putReceipt(tx blobstore.Tx, t Transfer, e record.Envelope) error {
-	if err := tx.Set(receiptsKey(t.ID)+bigEndian(0), e.Bytes()); err != nil {
-		return err
-	}
-	return tx.Set(byRecordKey(tx, e.ID()), t.ID[:])
 }
 
 // countWire adds to the row what went over the wire in a failed attempt.

@@ -76,7 +76,7 @@ func (x *Exchange) Evidence(ctx context.Context, id record.TransferID) (file []b
 
 // parts gathers records, the cards that they name, and the opening.
 func (x *Exchange) parts(tx blobstore.ReadTx, t Transfer) (p queue.Parts, err error) {
-	if p.Records, err = recordsOf(tx, t); err != nil {
+	if p.Records, err = x.recordsOf(tx, t); err != nil {
 		return p, err
 	}
 	if p.Opening, err = tx.Get(openingKey(t.ID)); err != nil {

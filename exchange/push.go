@@ -310,7 +310,7 @@ func (x *Exchange) takeProof(ctx context.Context, from record.OrgID, proof []byt
 			if t.Partner != from {
 				return record.Hash{}, record.Errorf(record.Refused, "the proof of another partner's record")
 			}
-			e, err := recordOf(tx, t, id)
+			e, err := x.recordOf(tx, t, id)
 			if err != nil {
 				return record.Hash{}, err
 			}
@@ -334,43 +334,6 @@ func (x *Exchange) checkAnchorer(tx blobstore.ReadTx, e record.Envelope, account
 		return record.Errorf(record.Refused, "a proof by the account %s, which is on neither card", account)
 	}
 	return nil
-}
-
-// recordOf finds a transfer's record by its id: manifest or receipt.
-func recordOf(tx blobstore.ReadTx, t Transfer, id record.RecordID) (record.Envelope, error) {
-	records, err := recordsOf(tx, t)
-	if err != nil {
-		return record.Envelope{}, err
-	}
-	for _, e := range records {
-		if e.ID() == id {
-			return e, nil
-		}
-	}
-	return record.Envelope{}, record.Errorf(record.NotFound, "no such record")
-}
-
-// recordsOf reads the manifest (or notarisation) and then the receipts.
-func recordsOf(tx blobstore.ReadTx, t Transfer) ([]record.Envelope, error) {
-	raw, err := tx.Get(recordKey(t.ID))
-	if err != nil {
-		return nil, err
-	}
-	e, err := record.ParseEnvelope(raw)
-	if err != nil {
-		return nil, err
-	}
-	records := []record.Envelope{e}
-	for entry, err := range tx.Scan(receiptsKey(t.ID), "", false) {
-		if err != nil {
-			return nil, err
-		}
-		if e, err = record.ParseEnvelope(entry.Value); err != nil {
-			return nil, err
-		}
-		records = append(records, e)
-	}
-	return records, nil
 }
 
 // takeVoid gives up what the sender says that it will not send. What was
@@ -409,7 +372,7 @@ func (x *Exchange) voided(ctx context.Context, from record.OrgID, id record.Tran
 		case t.Direction != In || t.Partner != from:
 			return record.Errorf(record.Refused, "a void of another's transfer")
 		case t.State == Received && t.Record == v.Body.Manifest:
-			receipt, err = firstReceipt(tx, id)
+			receipt, err = getReceipt(tx, id, receiptFirst)
 			return err
 		case t.State == Receiving:
 			file, err = x.cancelRow(tx, t)
@@ -423,13 +386,4 @@ func (x *Exchange) voided(ctx context.Context, from record.OrgID, id record.Tran
 		err = x.dropIncoming(ctx, arriving{from, id}, file)
 	}
 	return receipt, err
-}
-
-// firstReceipt reads the receipt that says that a payload is here.
-func firstReceipt(tx blobstore.ReadTx, id record.TransferID) (record.Envelope, error) {
-	raw, err := tx.Get(receiptsKey(id) + bigEndian(0))
-	if err != nil {
-		return record.Envelope{}, err
-	}
-	return record.ParseEnvelope(raw)
 }

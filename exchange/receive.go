@@ -185,7 +185,7 @@ func (x *Exchange) lookUp(ctx context.Context, a *arrival) (receipt record.Envel
 			return nil
 		}
 		if err == nil && t.State == Received {
-			receipt, err = firstReceipt(tx, t.ID)
+			receipt, err = getReceipt(tx, t.ID, receiptFirst)
 		}
 		return err
 	})
@@ -347,7 +347,7 @@ func (x *Exchange) putReceived(tx blobstore.Tx, a *arrival, v verified, receipt 
 	if err := tx.Set(keyKey(t.ID), x.Keys.WrapFileKey(a.key, t.ID[:])); err != nil {
 		return err
 	}
-	if err := x.putReceipt(tx, t, receipt); err != nil {
+	if err := putReceipt(tx, t.ID, receiptFirst, receipt); err != nil {
 		return err
 	}
 	if err := queue.Add(tx, receipt.ID(), receipt.Leaf()); err != nil {

@@ -90,7 +90,7 @@ const (
 	prefixKey     blobstore.Key = "x/f/" // <transfer>: the wrapped file key
 	prefixOpening blobstore.Key = "x/a/" // <transfer>: the opening's bytes
 	prefixRecord  blobstore.Key = "x/m/" // <transfer>: manifest or notarisation
-	prefixReceipt blobstore.Key = "x/r/" // <transfer>/<n>
+	prefixReceipt blobstore.Key = "x/r/" // <transfer>/<n>: 0 is about all of a payload, 1 the word on one item
 	prefixVoid    blobstore.Key = "x/v/" // <transfer>: the void that we signed
 	prefixVoided  blobstore.Key = "x/w/" // <org>/<manifest>: that its sender voided it
 	prefixFile    blobstore.Key = "x/b/" // <file>: that a row needs it
@@ -109,10 +109,6 @@ func openingKey(id record.TransferID) blobstore.Key { return prefixOpening + blo
 func recordKey(id record.TransferID) blobstore.Key  { return prefixRecord + blobstore.Key(id[:]) }
 func voidKey(id record.TransferID) blobstore.Key    { return prefixVoid + blobstore.Key(id[:]) }
 func fileKey(id blobstore.FileID) blobstore.Key     { return prefixFile + blobstore.Key(id[:]) }
-
-func receiptsKey(id record.TransferID) blobstore.Key {
-	return prefixReceipt + blobstore.Key(id[:]) + "/"
-}
 
 func timeKey(t Transfer) blobstore.Key {
 	return prefixTime + bigEndian(t.Created) + blobstore.Key(t.ID[:])
