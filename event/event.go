@@ -9,7 +9,6 @@ package event
 
 import (
 	"encoding/binary"
-	"strings"
 
 	"dxd/blobstore"
 	"dxd/record"
@@ -53,8 +52,10 @@ type Event struct {
 const KeyPrefix blobstore.Key = "e/"
 
 const (
-	keyLast   = KeyPrefix + "n"  // the number given last
-	prefixLog = KeyPrefix + "l/" // number → event
+	keyLast            = KeyPrefix + "n"  // the number given last
+	keyGone            = KeyPrefix + "g"  // the last number whose event is not kept any more
+	prefixLog          = KeyPrefix + "l/" // number → event
+	prefixSubscription = KeyPrefix + "s/" // <name> → subscription
 )
 
 func logKey(seq int64) blobstore.Key {
@@ -96,37 +97,4 @@ func number(tx blobstore.ReadTx, key blobstore.Key) (int64, error) {
 
 func setNumber(tx blobstore.Tx, key blobstore.Key, n int64) error {
 	return tx.Set(key, binary.BigEndian.AppendUint64(nil, uint64(n)))
-}
-
-// After reads the events behind a number, the oldest first, no more than limit.
-func After(tx blobstore.ReadTx, seq int64, limit int) ([]Event, error) {
-	page := []Event{}
-	for entry, err := range tx.Scan(prefixLog, logKey(seq+1), false) {
-		if err != nil {
-			return nil, err
-		}
-		if len(page) == limit {
-			break
-		}
-		e, err := decode(entry)
-		if err != nil {
-			return nil, err
-		}
-		page = append(page, e)
-	}
-	return page, nil
-}
-
-// decode reads an entry of the log. What does not decode is a journal that
-// this version did not write.
-func decode(entry blobstore.Entry) (e Event, err error) {
-	seq, ok := strings.CutPrefix(string(entry.Key), string(prefixLog))
-	if !ok || len(seq) != 8 {
-		return e, record.Errorf(record.Damaged, "an event under the key %q", entry.Key)
-	}
-	if err := record.Unmarshal(entry.Value, &e); err != nil {
-		return e, record.Errorf(record.Damaged, "an event: %w", err)
-	}
-	e.Seq = int64(binary.BigEndian.Uint64([]byte(seq)))
-	return e, nil
 }

@@ -36,6 +36,8 @@ const (
 	Unauthenticated
 	// Unreachable: the daemon does not answer.
 	Unreachable
+	// Gone: it was there, and is not kept any more.
+	Gone
 )
 
 var kinds = [...]struct {
@@ -55,6 +57,7 @@ var kinds = [...]struct {
 	Damaged:         {"damaged", 422, 1},
 	Unauthenticated: {"unauthenticated", 401, 7},
 	Unreachable:     {"unreachable", 502, 5},
+	Gone:            {"gone", 410, 6},
 }
 
 // String is the kind's name on the wire and in the API.

@@ -15,7 +15,7 @@ type Problem struct {
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
 	// Kind says in one word what went wrong; programs may rely on it.
-	Kind string `json:"kind" doc:"What went wrong, in one word that programs may rely on" enum:"internal,invalid,not-found,conflict,refused,quota,unavailable,timeout,full,damaged,unauthenticated,unreachable"`
+	Kind string `json:"kind" doc:"What went wrong, in one word that programs may rely on" enum:"internal,invalid,not-found,conflict,refused,quota,unavailable,timeout,full,damaged,unauthenticated,unreachable,gone"`
 	Hint string `json:"hint,omitempty" doc:"Advice for the person who reads it"`
 }
 

@@ -27,6 +27,7 @@ type Config struct {
 	Transport Transport
 	Log       Log
 	Anchor    Anchor
+	Retain    Retain
 }
 
 // Transport says how partners are reached.
@@ -52,6 +53,11 @@ type Anchor struct {
 	MaxFee    Gwei // ceiling per gas
 }
 
+// Retain says how long things are kept; 0: for ever.
+type Retain struct {
+	Events time.Duration // those that every subscription has acknowledged
+}
+
 // Default is the configuration of an empty dxd.toml.
 func Default() Config {
 	return Config{
@@ -63,6 +69,7 @@ func Default() Config {
 			MaxLeaves: 4096,
 			MaxFee:    200 * OneGwei,
 		},
+		Retain: Retain{Events: 30 * day},
 	}
 }
 

@@ -57,6 +57,8 @@ interval = "1m30s"
 max_leaves = 16
 finality = 2
 max_fee = 1.5
+[retain]
+events = "12h"
 `
 
 func TestFileSetsEveryKey(t *testing.T) {
@@ -75,6 +77,7 @@ func TestFileSetsEveryKey(t *testing.T) {
 			ChainID: 1337, Contract: account(t, "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed"), Interval: 90 * time.Second,
 			MaxLeaves: 16, Finality: Finality{2}, MaxFee: 1500_000_000,
 		},
+		Retain: Retain{Events: 12 * time.Hour},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v\nwant %+v", c, want)
@@ -280,6 +283,21 @@ func TestTemplateShowsTheDefaults(t *testing.T) {
 	for _, s := range settings() {
 		if _, ok := values[s.key]; !ok {
 			t.Errorf("%s is not in the template (%v are)", s.key, slices.Sorted(maps.Keys(values)))
+		}
+	}
+}
+
+func TestRetentionIsInDaysHoursOrForEver(t *testing.T) {
+	for s, want := range map[string]time.Duration{
+		"forever": 0, "0": 0, "30d": 30 * day, "36500d": 36500 * day, "90m": 90 * time.Minute, "1s": time.Second,
+	} {
+		if d, err := parseRetention(s); err != nil || d != want {
+			t.Errorf("%q: %v, %v", s, d, err)
+		}
+	}
+	for _, s := range []string{"", "d", "30", "-1d", "0d", "1.5d", "36501d", "200000d", "99999999999d", "1ms", "-5h", "Forever", "30 d"} {
+		if _, err := parseRetention(s); record.KindOf(err) != record.Invalid || err == nil {
+			t.Errorf("%q: %v", s, err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"dxd/record"
 )
@@ -45,6 +46,8 @@ func settings() []setting {
 			one(func(c *Config) *Finality { return &c.Anchor.Finality }, parseFinality)},
 		{"anchor.max_fee", "DXD_ANCHOR_MAX_FEE", false,
 			one(func(c *Config) *Gwei { return &c.Anchor.MaxFee }, parseGwei)},
+		{"retain.events", "DXD_RETAIN_EVENTS", false,
+			one(func(c *Config) *time.Duration { return &c.Retain.Events }, parseRetention)},
 	}
 }
 

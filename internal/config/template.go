@@ -50,4 +50,9 @@ const Template = `# Configuration of dxd. Each line that is commented out shows 
 
 # The highest price per gas that is paid, in gwei.
 # max_fee = 200
+
+[retain]
+# How long events are kept at least ("30d", "12h", "forever"). One that a
+# subscription has not acknowledged stays in any case.
+# events = "30d"
 `

@@ -198,6 +198,30 @@ func setInterval(c *Config, values []string) error {
 	})(c, values)
 }
 
+const day = 24 * time.Hour
+
+// maxRetention is a hundred years; a duration holds three hundred.
+const maxRetention = 36500 * day
+
+// parseRetention reads how long something is kept: whole days such as "30d", or
+// what time.ParseDuration takes from one second on; "forever" and "0" are 0.
+func parseRetention(s string) (time.Duration, error) {
+	if s == "forever" || s == "0" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16) // more would overflow
+		d = time.Duration(n) * day
+	}
+	if err != nil || d < time.Second || d > maxRetention {
+		return 0, record.WithHint(record.Errorf(record.Invalid, "not how long to keep something: %q", record.Printable(s, 40)),
+			"it looks like 30d, 12h or forever")
+	}
+	return d, nil
+}
+
 func setMaxLeaves(c *Config, values []string) error {
 	return one(func(c *Config) *int { return &c.Anchor.MaxLeaves }, func(s string) (int, error) {
 		n, err := integer(1, 1<<20)(s)

@@ -87,6 +87,7 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 		d.run("partners", ctx, d.Book.Run)
 		d.run("exchange", ctx, d.Exchange.Run)
 		d.run("anchoring", ctx, d.runAnchoring)
+		d.run("events", ctx, func(ctx context.Context) error { return d.Events.Run(ctx, d.log) })
 		err = d.serveAPI(ctx)
 	}
 	if err != nil {

@@ -40,7 +40,33 @@ const doctorPatience = 10 * time.Second
 // chain.
 func (o *Organisation) Examine(ctx context.Context) []Check {
 	checks := []Check{o.examineKeys(), o.examineDisk()}
+	checks = append(checks, o.examineEvents(ctx)...)
 	return append(checks, examineChain(ctx, o.anchor(), o)...)
+}
+
+// maxLag is how old the oldest event may be that a subscription has not
+// acknowledged: longer, and probably nobody uses it any more.
+const maxLag = 24 * time.Hour
+
+func (o *Organisation) examineEvents(ctx context.Context) (checks []Check) {
+	all, err := o.Events.Standings(ctx)
+	if err != nil {
+		return []Check{failed("events", err)}
+	}
+	for _, s := range all {
+		name := "subscription " + s.Name
+		since := time.UnixMilli(s.Since)
+		switch {
+		case s.Behind == 0:
+			checks = append(checks, healthy(name, "all events are acknowledged"))
+		case time.Since(since) < maxLag:
+			checks = append(checks, healthy(name, "%d events are not acknowledged", s.Behind))
+		default:
+			checks = append(checks, unwell(name, "%d events since %s are not acknowledged, and are kept for it: see to its consumer, or `dxd events unsubscribe %s`",
+				s.Behind, since.UTC().Format(time.RFC3339), s.Name))
+		}
+	}
+	return checks
 }
 
 // renewal is how long before its end a card should be renewed.

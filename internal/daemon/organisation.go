@@ -34,6 +34,7 @@ type Organisation struct {
 	Keys   *crypto.Keyring
 	Store  *badger.Store
 	Book   *partner.Book
+	Events *event.Log
 
 	lock *statedir.Lock
 
@@ -81,6 +82,7 @@ func Open(ctx context.Context, dir statedir.Dir, c config.Config, keys *crypto.K
 	if o.Store, err = badger.Open(dir.Path(), keys.Sealer(), badger.Options{Reserve: reserve, Log: log}); err != nil {
 		return o, err
 	}
+	o.Events = &event.Log{Journal: o.Store, Now: time.Now, Retain: c.Retain.Events}
 	o.Book, err = partner.Open(ctx, partner.Config{
 		Journal: o.Store, Keys: keys, Now: time.Now, IsPrivate: p2p.IsPrivate, OnState: onState, OnChange: tellOfPartner,
 	})
