@@ -108,6 +108,12 @@ func (k *Keyring) SignNotarization(n record.Notarization) (record.Signed[record.
 	return record.Sign(n, signWith(k.secrets().signing[0]))
 }
 
+// SignHeads signs heads.
+func (k *Keyring) SignHeads(h record.Heads) (record.Signed[record.Heads], error) {
+	h.Header = header[record.Heads](k, h.Header)
+	return record.Sign(h, signWith(k.secrets().signing[0]))
+}
+
 // nodeSigner signs what the network's handshakes need signed.
 type nodeSigner struct {
 	hidden

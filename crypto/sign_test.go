@@ -65,6 +65,10 @@ func TestEveryRecordOpensWithTheCard(t *testing.T) {
 			s, err := k.SignVoid(record.Void{Header: h, Recipient: other.Org(), Manifest: id, Number: number, Reason: record.VoidExpired})
 			return reopen(s, err, card, record.OpenVoid)
 		},
+		"heads": func() (record.Nonce, error) {
+			s, err := k.SignHeads(record.Heads{Header: h, Partner: other.Org()})
+			return reopen(s, err, card, record.OpenHeads)
+		},
 		"notarisation": func() (record.Nonce, error) {
 			s, err := k.SignNotarization(record.Notarization{Header: h, Root: root})
 			return reopen(s, err, card, record.OpenNotarization)
@@ -107,6 +111,8 @@ func headerOf(body any) record.Header {
 	case record.Receipt:
 		return b.Header
 	case record.Void:
+		return b.Header
+	case record.Heads:
 		return b.Header
 	case record.Notarization:
 		return b.Header

@@ -156,7 +156,7 @@ func recordName(payloadType string) string {
 		return ""
 	}
 	switch s {
-	case "card", "presence", "manifest", "receipt", "void", "notarization":
+	case "card", "presence", "manifest", "receipt", "void", "notarization", "heads":
 		return s
 	}
 	return ""
@@ -189,7 +189,7 @@ func (h Header) check(name string) error {
 
 // Body is a record's payload.
 type Body interface {
-	Card | Presence | Manifest | Receipt | Void | Notarization
+	Card | Presence | Manifest | Receipt | Void | Notarization | Heads
 	// check holds the rules that need nothing but the payload.
 	check() error
 }
@@ -252,6 +252,8 @@ func nameOf[T Body]() string {
 		return "receipt"
 	case Void:
 		return "void"
+	case Heads:
+		return "heads"
 	default:
 		return "notarization"
 	}
@@ -270,6 +272,8 @@ func headerOf[T Body](body T) Header {
 	case Void:
 		return b.Header
 	case Notarization:
+		return b.Header
+	case Heads:
 		return b.Header
 	}
 	return Header{}

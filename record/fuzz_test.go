@@ -15,7 +15,7 @@ import (
 // input of the files that match.
 func seedWith(f *testing.F, refused string) {
 	f.Helper()
-	for _, name := range []string{"card", "presence", "manifest", "receipt", "receipt-accepted", "receipt-bundle", "void", "notarization", "opening", "card-file"} {
+	for _, name := range []string{"card", "presence", "manifest", "receipt", "receipt-accepted", "receipt-bundle", "void", "heads", "notarization", "opening", "card-file"} {
 		b, err := os.ReadFile(testdata + name + ".json")
 		if err != nil {
 			f.Fatal(err)
@@ -60,7 +60,7 @@ func FuzzParseEnvelope(f *testing.F) {
 // FuzzOpen tries every Open function on every payload, signed as it should be,
 // so that what is behind the signature is reached.
 func FuzzOpen(f *testing.F) {
-	for _, file := range []string{"card", "presence", "manifest", "receipt", "receipt-accepted", "receipt-bundle", "void", "notarization"} {
+	for _, file := range []string{"card", "presence", "manifest", "receipt", "receipt-accepted", "receipt-bundle", "void", "heads", "notarization"} {
 		b, err := os.ReadFile(testdata + file + ".json")
 		if err != nil {
 			f.Fatal(err)
@@ -93,6 +93,7 @@ func FuzzOpen(f *testing.F) {
 		reencodes(t, payload, e, func(e record.Envelope) (record.Signed[record.Manifest], error) { return record.OpenManifest(e, a) })
 		reencodes(t, payload, e, func(e record.Envelope) (record.Signed[record.Receipt], error) { return record.OpenReceipt(e, b) })
 		reencodes(t, payload, e, func(e record.Envelope) (record.Signed[record.Void], error) { return record.OpenVoid(e, a) })
+		reencodes(t, payload, e, func(e record.Envelope) (record.Signed[record.Heads], error) { return record.OpenHeads(e, a) })
 		reencodes(t, payload, e, func(e record.Envelope) (record.Signed[record.Notarization], error) {
 			return record.OpenNotarization(e, a)
 		})

@@ -9,6 +9,13 @@ const (
 	LaneMsg Lane = "msg"
 )
 
+func (l Lane) check() error {
+	if l != LaneDoc && l != LaneMsg {
+		return Errorf(Invalid, "not a lane: %q", Printable(string(l), 40))
+	}
+	return nil
+}
+
 // Number is a record's place among all that one sender signed for one
 // recipient in a lane. Sequences count from 1 within an epoch.
 type Number struct {
@@ -22,8 +29,8 @@ func (n Number) check() error {
 	if n.Epoch.IsZero() {
 		return Errorf(Invalid, "a number without an epoch")
 	}
-	if n.Lane != LaneDoc && n.Lane != LaneMsg {
-		return Errorf(Invalid, "not a lane: %q", Printable(string(n.Lane), 40))
+	if err := n.Lane.check(); err != nil {
+		return err
 	}
 	if n.Sequence > 1 && n.Predecessor.IsZero() {
 		return Errorf(Invalid, "number %d names no predecessor", n.Sequence)

@@ -57,3 +57,8 @@ func TestExamplesOfTheIdentifiersSpecificationAreTheGoldenOnes(t *testing.T) {
 		shows(t, "identifiers.md", fmt.Sprintf("| %s | `%s` | `%s` |", i.Kind, i.Bytes, i.Text))
 	}
 }
+
+func TestHeadsOfTheRecordsSpecificationAreTheGoldenOnes(t *testing.T) {
+	_, payload := parts(headsOf(t).Envelope)
+	shows(t, "records.md", payload, fmt.Sprintf("%d bytes", len(payload)))
+}
