@@ -86,6 +86,10 @@ const (
 	AfterReceived   Point = "after-received"   // C1', receipt not sent
 	BeforeDelivered Point = "before-delivered" // receipt verified, C2 not
 	AfterDelivered  Point = "after-delivered"  // C2
+	BeforeSaid      Point = "before-said"      // the application's word is here, its receipt not signed
+	AfterSaid       Point = "after-said"       // receipt durable, sender not told
+	BeforeHeard     Point = "before-heard"     // the partner's word verified, not taken
+	AfterHeard      Point = "after-heard"      // taken, not acknowledged
 )
 
 func (x *Exchange) at(p Point) {
