@@ -220,15 +220,21 @@ func transferJSON(v exchange.View) apitype.Transfer {
 	out := apitype.Transfer{
 		ID: v.ID, Direction: string(v.Direction), Partner: v.Alias, Org: v.Partner, Kind: v.Kind, Name: v.Name, Type: v.MediaType,
 		Size: v.Size, BytesDone: v.BytesDone, WireBytes: v.WireBytes, State: string(v.State), Reason: v.Reason,
-		Anchor: string(v.Anchor), RequestID: v.RequestID,
+		Anchor: string(v.Anchor), RequestID: v.RequestID, Erased: v.Erased != 0, ErasedBy: v.ErasedBy,
 		Created: time.UnixMilli(v.Created).UTC(), Updated: time.UnixMilli(v.Updated).UTC(),
 	}
 	if !v.Digest.IsZero() {
 		out.SHA256 = v.Digest.Hex()
 	}
-	if v.Expires != 0 {
-		expires := time.UnixMilli(v.Expires).UTC()
-		out.Expires = &expires
-	}
+	out.Expires, out.ErasedAt = optionalTime(v.Expires), optionalTime(v.Erased)
 	return out
+}
+
+// optionalTime is nil where there is no time.
+func optionalTime(ms int64) *time.Time {
+	if ms == 0 {
+		return nil
+	}
+	t := time.UnixMilli(ms).UTC()
+	return &t
 }

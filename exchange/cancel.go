@@ -89,6 +89,9 @@ func (x *Exchange) void(tx blobstore.Tx, t Transfer, s State, reason string) err
 // leaveQueue ends an outgoing transfer.
 func (x *Exchange) leaveQueue(tx blobstore.Tx, t Transfer, s State, reason string) error {
 	x.end(&t, s, reason)
+	if err := t.settle(tx); err != nil {
+		return err
+	}
 	if err := tx.Delete(queueKey(tx, t)); err != nil {
 		return err
 	}
@@ -167,12 +170,14 @@ func (x *Exchange) cancelIncoming(ctx context.Context, v View) error {
 
 // cancelRow ends a transfer that is on its way in, and gives its file up.
 func (x *Exchange) cancelRow(tx blobstore.Tx, t Transfer) (blobstore.FileID, error) {
-	file := t.Payload
-	x.end(&t, Cancelled, "")
-	t.Payload = blobstore.FileID{}
-	if err := tx.Delete(fileKey(file)); err != nil {
+	if err := t.unshelve(tx); err != nil {
+		return blobstore.FileID{}, err
+	}
+	file, err := t.unmark(tx)
+	if err != nil {
 		return file, err
 	}
+	x.end(&t, Cancelled, "")
 	if err := x.tell(tx, ending(t.State), t); err != nil {
 		return file, err
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"hash"
 	"io"
+	"time"
 
 	"dxd/blobstore"
 	"dxd/crypto"
@@ -22,22 +23,7 @@ type Content struct {
 
 // Content opens the document of a transfer that is here whole.
 func (x *Exchange) Content(ctx context.Context, id record.TransferID) (*Content, error) {
-	v, err := x.Get(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if v.Kind == record.Notarized {
-		return nil, record.Errorf(record.NotFound, "a notarisation keeps no document")
-	}
-	if v.State == Receiving || v.Direction == In && v.State == Cancelled {
-		return nil, record.WithHint(record.Errorf(record.Conflict, "the document is not here whole: the transfer is %s", v.State),
-			"`dxd transfer "+id.String()+"` shows how far it is")
-	}
-	var wrapped []byte
-	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
-		wrapped, err = tx.Get(keyKey(id))
-		return err
-	})
+	v, wrapped, err := x.sealedDocument(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -45,10 +31,49 @@ func (x *Exchange) Content(ctx context.Context, id record.TransferID) (*Content,
 	if c.key, err = x.Keys.UnwrapFileKey(wrapped, id[:]); err != nil {
 		return nil, err
 	}
-	if c.file, err = x.Files.Open(v.Payload); record.KindOf(err) == record.NotFound {
-		return nil, record.Errorf(record.Damaged, "the sealed file of transfer %s is gone from the disk", id)
+	c.file, err = x.Files.Open(v.Payload)
+	if record.KindOf(err) != record.NotFound {
+		return c, err
 	}
-	return c, err
+	if _, _, err := x.sealedDocument(ctx, id); err != nil {
+		return nil, err // it was erased just now
+	}
+	return nil, record.Errorf(record.Damaged, "the sealed file of transfer %s is gone from the disk", id)
+}
+
+// sealedDocument reads row and file key of a transfer whose document is here.
+func (x *Exchange) sealedDocument(ctx context.Context, id record.TransferID) (v View, wrapped []byte, err error) {
+	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
+		t, err := getTransfer(tx, id)
+		if err != nil {
+			return err
+		}
+		if v, err = x.view(tx, t); err != nil {
+			return err
+		}
+		if err := v.checkHere(); err != nil {
+			return err
+		}
+		wrapped, err = tx.Get(keyKey(id))
+		return err
+	})
+	return v, wrapped, err
+}
+
+// checkHere tells whether the document is here, and if not, why.
+func (v View) checkHere() error {
+	switch {
+	case v.Kind == record.Notarized:
+		return record.Errorf(record.NotFound, "a notarisation keeps no document")
+	case v.Erased != 0:
+		return record.WithHint(record.Errorf(record.Gone, "the document is not here any more: it was erased on %s by %s",
+			time.UnixMilli(v.Erased).UTC().Format(time.DateOnly), v.ErasedBy),
+			"its records are: `dxd evidence "+v.ID.String()+"` still makes its evidence")
+	case v.State == Receiving || v.Direction == In && v.State == Cancelled:
+		return record.WithHint(record.Errorf(record.Conflict, "the document is not here whole: the transfer is %s", v.State),
+			"`dxd transfer "+v.ID.String()+"` shows how far it is")
+	}
+	return nil
 }
 
 // Close lets go of the file.

@@ -48,6 +48,7 @@ type Config struct {
 	Beacon  func() record.Beacon // the last final block that is known; must not block
 	Now     func() time.Time
 	Log     *slog.Logger
+	Retain  Retention
 
 	// Seam is called at each commit point. Tests stop the process there;
 	// production leaves it nil.
@@ -86,10 +87,8 @@ const (
 	AfterReceived   Point = "after-received"   // C1', receipt not sent
 	BeforeDelivered Point = "before-delivered" // receipt verified, C2 not
 	AfterDelivered  Point = "after-delivered"  // C2
-	BeforeSaid      Point = "before-said"      // the application's word is here, its receipt not signed
-	AfterSaid       Point = "after-said"       // receipt durable, sender not told
-	BeforeHeard     Point = "before-heard"     // the partner's word verified, not taken
-	AfterHeard      Point = "after-heard"      // taken, not acknowledged
+	BeforeErased    Point = "before-erased"    // its time is over, the journal has it still
+	AfterErased     Point = "after-erased"     // the journal has forgotten its key, the file is there
 )
 
 func (x *Exchange) at(p Point) {
@@ -118,8 +117,8 @@ func Open(c Config) *Exchange {
 	return x
 }
 
-// Run delivers what waits, pushes proofs, and removes files that belong to no
-// transfer, until ctx ends; it returns once all that it started has ended.
+// Run delivers what waits, pushes proofs, erases what was kept for long enough,
+// and removes files that belong to no transfer, until ctx ends; it returns once all that it started has ended.
 func (x *Exchange) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -130,6 +129,7 @@ func (x *Exchange) Run(ctx context.Context) error {
 			x.Log.Warn("couldn't sweep payload files", "error", err)
 		}
 	})
+	wg.Go(func() { x.retain(ctx) })
 	err := x.wakeAll(ctx)
 	if err == nil {
 		err = x.watchPushes(ctx)

@@ -66,6 +66,23 @@ func (b *inbox) take(ctx context.Context, id arriving, reset func()) (*incoming,
 	}
 }
 
+// takeIdle claims the payload if no stream feeds it; the claim is nil if one
+// does.
+func (b *inbox) takeIdle(id arriving) (*incoming, *claim) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old := b.open[id]
+	if b.open == nil || old != nil && !old.isFree() {
+		return nil, nil
+	}
+	mine := &claim{reset: func() {}, free: make(chan struct{})}
+	b.open[id] = mine
+	if old == nil {
+		return nil, mine
+	}
+	return old.in, mine
+}
+
 func (c *claim) isFree() bool {
 	select {
 	case <-c.free:

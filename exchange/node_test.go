@@ -38,6 +38,7 @@ type node struct {
 	wrap   func(exchange.Stream) exchange.Stream // around streams that it opens
 	files  func(blobstore.Files) blobstore.Files // around its payload files, from the next start on
 	now    func() time.Time
+	retain exchange.Retention
 }
 
 func newNode(t testing.TB, name string) *node {
@@ -102,7 +103,8 @@ func (n *node) begin() {
 				n.seam(p)
 			}
 		},
-		Retry: exchange.Retry{First: 20 * time.Millisecond, Longest: 200 * time.Millisecond},
+		Retain: n.retain,
+		Retry:  exchange.Retry{First: 20 * time.Millisecond, Longest: 200 * time.Millisecond},
 	})
 	n.host.Handle(exchange.ProtocolTransfer, func(ctx context.Context, c *p2p.Conn) { n.ServeTransfer(ctx, c) })
 	n.host.Handle(exchange.ProtocolHello, func(ctx context.Context, c *p2p.Conn) { n.ServeHello(ctx, c) })
@@ -199,18 +201,29 @@ func (n *node) document(id record.TransferID) []byte {
 // are removed after the journal has said so.
 func (n *node) keepsNoFile() {
 	n.t.Helper()
+	n.keepsFiles(0)
+}
+
+// keepsFiles fails unless the node has so many payload files, or has soon.
+func (n *node) keepsFiles(want int) {
+	n.t.Helper()
 	for range 100 {
-		left := 0
-		for _, err := range n.store.List() {
-			check(n.t, err)
-			left++
-		}
-		if left == 0 {
+		if n.filesLeft() == want {
 			return
 		}
 		<-time.After(20 * time.Millisecond)
 	}
-	n.t.Error("files are left")
+	n.t.Errorf("%d files are left, not %d", n.filesLeft(), want)
+}
+
+// filesLeft counts the node's payload files, whole or not.
+func (n *node) filesLeft() (left int) {
+	n.t.Helper()
+	for _, err := range n.store.List() {
+		check(n.t, err)
+		left++
+	}
+	return left
 }
 
 func randomDocument(size int) []byte {

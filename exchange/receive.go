@@ -98,7 +98,10 @@ func (x *Exchange) receive(ctx context.Context, from partner.Partner, l *link) e
 		return err
 	}
 	a.in = in
-	defer func() { x.inbox.release(id, claim, x.worthKeeping(a)) }()
+	defer func() {
+		x.fed(ctx, a)
+		x.inbox.release(id, claim, x.worthKeeping(a))
+	}()
 	receipt, err := x.lookUp(ctx, a)
 	if err != nil {
 		return err
@@ -184,7 +187,7 @@ func (x *Exchange) lookUp(ctx context.Context, a *arrival) (receipt record.Envel
 			t = Transfer{}
 			return nil
 		}
-		if err == nil && t.State.across() {
+		if err == nil && t.State == Received {
 			receipt, err = getReceipt(tx, t.ID, receiptFirst)
 		}
 		return err
@@ -332,6 +335,12 @@ func (x *Exchange) putReceived(tx blobstore.Tx, a *arrival, v verified, receipt 
 			return refuse(reasonCancelled)
 		}
 		t.Created = row.Created
+		if err := row.unshelve(tx); err != nil {
+			return err
+		}
+	}
+	if err := t.settle(tx); err != nil {
+		return err
 	}
 	t.Name, t.MediaType, t.Size, t.Digest = v.opening.Name, v.opening.MediaType, v.opening.Length, v.opening.Digest
 	t.Record, t.WireBytes = v.manifest.ID(), a.prog.wire

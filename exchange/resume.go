@@ -50,12 +50,16 @@ func forget(tx blobstore.Tx, id record.TransferID) error {
 	if err != nil || t.State != Receiving {
 		return err
 	}
-	for _, key := range []blobstore.Key{fileKey(t.Payload), timeKey(t), rowKey(t.ID)} {
-		if err := tx.Delete(key); err != nil {
-			return err
-		}
+	if err := t.unshelve(tx); err != nil {
+		return err
 	}
-	return nil
+	if _, err := t.unmark(tx); err != nil {
+		return err
+	}
+	if err := tx.Delete(timeKey(t)); err != nil {
+		return err
+	}
+	return tx.Delete(rowKey(t.ID))
 }
 
 // prepare brings the incoming payload to where the early bytes are part of it:
@@ -126,7 +130,12 @@ func (x *Exchange) begin(ctx context.Context, a *arrival) error {
 	}
 	x.at(BeforeReceiving)
 	unknown, err := x.update(ctx, func(tx blobstore.Tx) error {
-		return x.incomingRow(a, Receiving).create(tx)
+		t := x.incomingRow(a, Receiving)
+		t.Expires = x.Now().Add(openFor).UnixMilli()
+		if err := t.shelve(tx); err != nil {
+			return err
+		}
+		return t.create(tx)
 	})
 	if unknown {
 		a.unsettled()

@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"dxd/blobstore"
-	"dxd/record"
 )
 
 // fresh knows the files that this process has begun: they need no row yet. It
@@ -65,13 +64,10 @@ func (x *Exchange) sweep(ctx context.Context) error {
 }
 
 // needed tells whether a row needs the file.
-func (x *Exchange) needed(ctx context.Context, id blobstore.FileID) (bool, error) {
-	err := x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
-		_, err := tx.Get(fileKey(id))
+func (x *Exchange) needed(ctx context.Context, id blobstore.FileID) (needed bool, err error) {
+	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
+		needed, err = isMarked(tx, id)
 		return err
 	})
-	if record.KindOf(err) == record.NotFound {
-		return false, nil
-	}
-	return true, err
+	return needed, err
 }

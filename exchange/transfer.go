@@ -33,8 +33,6 @@ const (
 	Cancelled State = "cancelled"
 	Receiving State = "receiving"
 	Received  State = "received"
-	Accepted  State = "accepted" // by the recipient's application
-	Refused   State = "refused"  // likewise
 	Recorded  State = "recorded"
 )
 
@@ -45,12 +43,6 @@ func laneOf(kind record.ItemKind) record.Lane {
 	}
 	return record.LaneMsg
 }
-
-// Said tells whether the recipient's application has spoken.
-func (s State) Said() bool { return s == Accepted || s == Refused }
-
-// across tells whether the recipient has the payload whole.
-func (s State) across() bool { return s == Delivered || s == Received || s.Said() }
 
 // Terminal tells whether the transfer's way has ended without delivery.
 func (s State) Terminal() bool { return s == Failed || s == Cancelled }
@@ -73,6 +65,9 @@ type Transfer struct {
 	Expires   int64             `json:"expires,omitzero"`
 	RequestID string            `json:"request_id,omitzero"`
 	WireBytes int64             `json:"wire_bytes"`
+	Ended     int64             `json:"ended,omitzero"`     // when its way ended
+	Erased    int64             `json:"erased,omitzero"`    // when its payload was destroyed here
+	ErasedBy  string            `json:"erased_by,omitzero"` // and what asked for it
 
 	Payload      blobstore.FileID `json:"payload,omitzero"`
 	SealedLength int64            `json:"sealed_length"`
@@ -93,22 +88,23 @@ type View struct {
 // time; the others hold one thing each, so that it can be destroyed alone.
 const (
 	keyEpoch      blobstore.Key = "x/epoch"
+	keyAdopted    blobstore.Key = "x/adopted"
 	prefixRow     blobstore.Key = "x/t/" // <transfer>
 	prefixTime    blobstore.Key = "x/n/" // <created><transfer>
 	prefixKey     blobstore.Key = "x/f/" // <transfer>: the wrapped file key
 	prefixOpening blobstore.Key = "x/a/" // <transfer>: the opening's bytes
 	prefixRecord  blobstore.Key = "x/m/" // <transfer>: manifest or notarisation
 	prefixReceipt blobstore.Key = "x/r/" // <transfer>/<n>: 0 is about all of a payload, 1 the word on one item
-	prefixLast    blobstore.Key = "x/y/" // <transfer>: the last receipt about its manifest, if not the first
 	prefixVoid    blobstore.Key = "x/v/" // <transfer>: the void that we signed
 	prefixVoided  blobstore.Key = "x/w/" // <org>/<manifest>: that its sender voided it
-	prefixFile    blobstore.Key = "x/b/" // <file>: that a row needs it
+	prefixFile    blobstore.Key = "x/b/" // <file>/<transfer>: that the transfer needs it
 	prefixByID    blobstore.Key = "x/i/" // <record>: its transfer
 	prefixRequest blobstore.Key = "x/u/" // <request id>: its transfers
 	prefixQueue   blobstore.Key = "x/o/" // <org>/<lane>/<ordinal>: what waits
 	prefixHead    blobstore.Key = "x/h/" // <org>/<lane>: the last number that we gave
 	prefixNumber  blobstore.Key = "x/k/" // <org>/<lane>/<epoch><sequence>: the record with it
 	prefixPush    blobstore.Key = "x/p/" // <org>/<record>: what the partner is to be told
+	prefixShelf   blobstore.Key = "x/d/" // <shelf>/<time><transfer>: what is kept for some time
 	prefixAlarm   blobstore.Key = "x/l/" // <org>/: the alarms about it that were told not long ago
 )
 
@@ -116,7 +112,6 @@ func rowKey(id record.TransferID) blobstore.Key     { return prefixRow + blobsto
 func keyKey(id record.TransferID) blobstore.Key     { return prefixKey + blobstore.Key(id[:]) }
 func openingKey(id record.TransferID) blobstore.Key { return prefixOpening + blobstore.Key(id[:]) }
 func recordKey(id record.TransferID) blobstore.Key  { return prefixRecord + blobstore.Key(id[:]) }
-func lastKey(id record.TransferID) blobstore.Key    { return prefixLast + blobstore.Key(id[:]) }
 func voidKey(id record.TransferID) blobstore.Key    { return prefixVoid + blobstore.Key(id[:]) }
 func fileKey(id blobstore.FileID) blobstore.Key     { return prefixFile + blobstore.Key(id[:]) }
 
@@ -177,10 +172,8 @@ func (t Transfer) create(tx blobstore.Tx) error {
 	if err := tx.Set(timeKey(t), nil); err != nil {
 		return err
 	}
-	if !t.Payload.IsZero() {
-		if err := tx.Set(fileKey(t.Payload), nil); err != nil {
-			return err
-		}
+	if err := t.mark(tx); err != nil {
+		return err
 	}
 	return t.put(tx)
 }
@@ -268,7 +261,7 @@ func (x *Exchange) view(tx blobstore.ReadTx, t Transfer) (View, error) {
 			return v, err
 		}
 	}
-	if t.State.across() {
+	if t.State == Delivered || t.State == Received {
 		v.BytesDone = t.Size
 	}
 	if p, moving := x.flight.get(t.ID); moving {

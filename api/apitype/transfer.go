@@ -23,7 +23,9 @@ type Transfer struct {
 	State     string            `json:"state" enum:"queued,sending,delivered,accepted,refused,failed,cancelled,receiving,received,recorded"`
 	Reason    string            `json:"reason" doc:"Why it failed or was refused"`
 	Anchor    string            `json:"anchor" enum:"unanchored,pending,submitted,included,final"`
-	Erased    bool              `json:"erased"`
+	Erased    bool              `json:"erased" doc:"Its payload was destroyed here; records and proofs are kept"`
+	ErasedAt  *time.Time        `json:"erased_at,omitempty"`
+	ErasedBy  string            `json:"erased_by,omitempty" doc:"What asked for it: retain.sent or retain.received"`
 	RequestID string            `json:"request_id,omitempty"`
 	Created   time.Time         `json:"created"`
 	Updated   time.Time         `json:"updated"`

@@ -14,8 +14,8 @@ func (a *app) doctorCommand() *cobra.Command {
 	var alias string
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Check clock, disk, keys, chain and partners",
-		Long: `Check clock, disk, keys, chain and partners. With --partner it also sends that
+		Short: "Check clock, disk, keys, chain, retention and partners",
+		Long: `Check clock, disk, keys, chain, what is kept and for how long, and partners. With --partner it also sends that
 partner a small document and shows its proof.
 
 The exit code is 1 if a check finds something.`,

@@ -102,7 +102,11 @@ func (a *app) transfers(ctx context.Context, c *client.Client, o listOptions) er
 	}
 	rows := make([][]string, 0, len(all))
 	for _, t := range all {
-		rows = append(rows, []string{t.ID.String(), t.Direction, dash(t.Partner), t.State, t.Anchor, bytesOf(t.Size), localTime(t.Created), t.Name})
+		state := t.State
+		if t.Erased {
+			state += ", erased"
+		}
+		rows = append(rows, []string{t.ID.String(), t.Direction, dash(t.Partner), state, t.Anchor, bytesOf(t.Size), localTime(t.Created), t.Name})
 	}
 	return a.printTable(all, []string{"ID", "WAY", "PARTNER", "STATE", "ANCHOR", "SIZE", "CREATED", "NAME"}, rows)
 }

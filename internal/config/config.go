@@ -55,7 +55,9 @@ type Anchor struct {
 
 // Retain says how long things are kept; 0: for ever.
 type Retain struct {
-	Events time.Duration // those that every subscription has acknowledged
+	Sent     time.Duration // payloads of transfers that were delivered, failed or were cancelled
+	Received time.Duration // payloads that came in
+	Events   time.Duration // those that every subscription has acknowledged
 }
 
 // Default is the configuration of an empty dxd.toml.
@@ -69,7 +71,7 @@ func Default() Config {
 			MaxLeaves: 4096,
 			MaxFee:    200 * OneGwei,
 		},
-		Retain: Retain{Events: 30 * day},
+		Retain: Retain{Sent: 7 * day, Events: 30 * day},
 	}
 }
 

@@ -58,6 +58,8 @@ max_leaves = 16
 finality = 2
 max_fee = 1.5
 [retain]
+sent = "1d"
+received = "90d"
 events = "12h"
 `
 
@@ -77,7 +79,7 @@ func TestFileSetsEveryKey(t *testing.T) {
 			ChainID: 1337, Contract: account(t, "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed"), Interval: 90 * time.Second,
 			MaxLeaves: 16, Finality: Finality{2}, MaxFee: 1500_000_000,
 		},
-		Retain: Retain{Events: 12 * time.Hour},
+		Retain: Retain{day, 90 * day, 12 * time.Hour},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v\nwant %+v", c, want)

@@ -46,6 +46,10 @@ func settings() []setting {
 			one(func(c *Config) *Finality { return &c.Anchor.Finality }, parseFinality)},
 		{"anchor.max_fee", "DXD_ANCHOR_MAX_FEE", false,
 			one(func(c *Config) *Gwei { return &c.Anchor.MaxFee }, parseGwei)},
+		{"retain.sent", "DXD_RETAIN_SENT", false,
+			one(func(c *Config) *time.Duration { return &c.Retain.Sent }, parseRetention)},
+		{"retain.received", "DXD_RETAIN_RECEIVED", false,
+			one(func(c *Config) *time.Duration { return &c.Retain.Received }, parseRetention)},
 		{"retain.events", "DXD_RETAIN_EVENTS", false,
 			one(func(c *Config) *time.Duration { return &c.Retain.Events }, parseRetention)},
 	}

@@ -52,6 +52,14 @@ const Template = `# Configuration of dxd. Each line that is commented out shows 
 # max_fee = 200
 
 [retain]
+# How long a payload is kept here once it was delivered, or delivery has failed
+# or was cancelled ("7d", "12h", "forever"). Then the document is erased, and
+# what proves that it was sent stays.
+# sent = "7d"
+
+# The same for what came in, from its receipt on.
+# received = "forever"
+
 # How long events are kept at least ("30d", "12h", "forever"). One that a
 # subscription has not acknowledged stays in any case.
 # events = "30d"

@@ -148,6 +148,7 @@ func (d *Daemon) Examine(ctx context.Context, alias string) ([]Check, error) {
 	checks := append([]Check{
 		healthy("daemon", "up since %s, listening on %v", d.started.UTC().Format(time.RFC3339), d.Host.Addrs()),
 	}, d.Organisation.Examine(ctx)...)
+	checks = append(checks, examineRetention(ctx, d.Exchange, true)...)
 	if alias != "" {
 		p, err := d.Book.ByAlias(alias)
 		if err != nil {
@@ -203,7 +204,7 @@ func (d *Daemon) canary(ctx context.Context, p partner.Partner) Check {
 	if err != nil {
 		return unwell(name, "no receipt within %s", doctorPatience)
 	}
-	if v.State.Terminal() {
+	if v.State != exchange.Delivered {
 		return unwell(name, "%s (%s)", v.State, v.Reason)
 	}
 	return healthy(name, "delivered in %s, with a signed receipt; transfer %s, anchor %s", time.Since(begun).Round(time.Millisecond), v.ID, v.Anchor)

@@ -58,6 +58,7 @@ func OpenOffline(ctx context.Context, opts Options) (o *Offline, err error) {
 	o.exchange = exchange.Open(exchange.Config{
 		Journal: o.Store, Files: o.Store, Keys: o.Keys, Book: o.Book,
 		Addrs: o.addresses, Beacon: o.queue.Beacon, Now: time.Now, Log: opts.Log,
+		Retain: retention(opts.Config.Retain),
 	})
 	return o, o.serve(ctx)
 }
@@ -117,6 +118,7 @@ func (o *Offline) doctor(ctx context.Context, alias string) ([]Check, error) {
 		return nil, record.WithHint(record.Errorf(record.Unreachable, "a partner is only reached while the daemon runs"), "start it with `dxd run`")
 	}
 	checks := append([]Check{healthy("daemon", "does not run: this is what can be seen without it")}, o.Examine(ctx)...)
+	checks = append(checks, examineRetention(ctx, o.exchange, false)...)
 	for _, p := range o.Book.List() {
 		if p.State == partner.Active && p.Expired(time.Now()) {
 			checks = append(checks, unwell("partner "+p.Alias, "its card has expired: ask for a new one"))

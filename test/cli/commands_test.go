@@ -81,7 +81,7 @@ func let(ts *testscript.TestScript, neg bool, args []string) {
 const patience = 30 * time.Second
 
 // await waits until a transfer has come to a goal on one side:
-// `await DIR ID anchored`.
+// `await DIR ID anchored`, or until its payload is erased: `await DIR ID erased`.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: await DIR ID GOAL")
@@ -93,8 +93,26 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	if args[2] == "erased" {
+		ts.Check(awaitErased(ctx, c, id))
+		return
+	}
 	_, err = c.Wait(ctx, id, args[2], nil)
 	ts.Check(err)
+}
+
+// awaitErased waits until a transfer's payload is erased, which is no goal of
+// the daemon's own.
+func awaitErased(ctx context.Context, c *client.Client, id record.TransferID) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		t, err := c.Transfer(ctx, id)
+		if t.Erased || err != nil {
+			return err
+		}
+		<-tick.C
+	}
 }
 
 // cards writes card files that no honest dxd writes: expired.card, and

@@ -55,7 +55,7 @@ func guard(binary string) int {
 func command(ts *testscript.TestScript, binary string, args ...string) *exec.Cmd {
 	cmd := exec.Command(binary, args...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "DXD_PASSPHRASE", "DXD_DIR", "DXD_LOG_LEVEL", "DXD_API", "DXD_ANCHOR_FINALITY", "DXD_ANCHOR_INTERVAL"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "DXD_PASSPHRASE", "DXD_DIR", "DXD_LOG_LEVEL", "DXD_API", "DXD_ANCHOR_FINALITY", "DXD_ANCHOR_INTERVAL", "DXD_RETAIN_SENT"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	return cmd

@@ -1,0 +1,53 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"dxd/exchange"
+	"dxd/internal/config"
+)
+
+// retention is what the exchange needs of the configuration.
+func retention(c config.Retain) exchange.Retention {
+	return exchange.Retention{Sent: c.Sent, Received: c.Received}
+}
+
+// overdue is how long what is due may lie there while the daemon runs: it tries
+// again within minutes.
+const overdue = time.Hour
+
+// examineRetention says how long payloads are kept, and how much that is. Where
+// the daemon runs, none should be kept for longer.
+func examineRetention(ctx context.Context, x *exchange.Exchange, runs bool) []Check {
+	kept, err := x.Kept(ctx)
+	if err != nil {
+		return []Check{failed("retention", err)}
+	}
+	var checks []Check
+	for _, k := range kept {
+		detail := fmt.Sprintf("%s; payloads of %d transfers are kept (%.1f MB)", span(k.For), k.Transfers, float64(k.Bytes)/1e6)
+		if !k.Due.IsZero() {
+			detail += ", the first until " + k.Due.UTC().Format(time.RFC3339)
+		}
+		if runs && !k.Due.IsZero() && time.Since(k.Due) > overdue {
+			checks = append(checks, unwell(k.Rule, "%s: it should have been erased, and the daemon's log says why it was not", detail))
+			continue
+		}
+		checks = append(checks, healthy(k.Rule, "%s", detail))
+	}
+	return checks
+}
+
+// span is a time as the configuration has it.
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d == 0:
+		return "forever"
+	case d%day == 0:
+		return fmt.Sprintf("%dd", d/day)
+	}
+	return d.String()
+}
