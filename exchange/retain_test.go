@@ -67,6 +67,11 @@ func TestASentPayloadIsErasedWhenItsTimeIsOver(t *testing.T) {
 	if v.State != exchange.Delivered || v.ErasedBy != exchange.RetainSent || v.Name != "contract.pdf" || v.Digest != sent[0].Digest {
 		t.Errorf("what is left is %+v", v.Transfer)
 	}
+	for _, prefix := range []blobstore.Key{"x/f/", "x/b/", "x/d/"} { // file keys, marks of files, shelves
+		if n := a.entries(prefix); n != 0 {
+			t.Errorf("%d entries are left under %s", n, prefix)
+		}
+	}
 	_, err = a.Content(t.Context(), id)
 	if record.KindOf(err) != record.Gone || !strings.Contains(err.Error(), "erased on "+a.now().UTC().Format(time.DateOnly)+" by retain.sent") || record.Hint(err) == "" {
 		t.Errorf("getting it: %v (%s)", err, record.Hint(err))
@@ -395,27 +400,27 @@ func TestNewsForAPartnerThatIsGoneForGoodIsForgotten(t *testing.T) {
 	_, err := a.book.SetState(t.Context(), "bert", partner.Removed, a.Remove)
 	check(t, err)
 	a.awake(29 * day)
-	if a.news() != 300 {
-		t.Errorf("after 29 days %d news wait", a.news())
+	if a.entries("x/p/") != 300 {
+		t.Errorf("after 29 days %d news wait", a.entries("x/p/"))
 	}
 	a.awake(31 * day)
 	ctx, cancel := context.WithTimeout(t.Context(), waitAtMost)
 	defer cancel()
-	for changed := a.store.Watch(ctx, "x/p/"); a.news() > 0; {
+	for changed := a.store.Watch(ctx, "x/p/"); a.entries("x/p/") > 0; {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			t.Fatalf("after 31 days %d news wait", a.news())
+			t.Fatalf("after 31 days %d news wait", a.entries("x/p/"))
 		}
 	}
 }
 
-// news counts what waits to be told.
-func (n *node) news() (count int) {
+// entries counts what the node's journal has under a prefix.
+func (n *node) entries(prefix blobstore.Key) (count int) {
 	n.t.Helper()
 	check(n.t, n.store.View(n.t.Context(), func(tx blobstore.ReadTx) error {
 		count = 0
-		for _, err := range tx.Scan("x/p/", "", false) {
+		for _, err := range tx.Scan(prefix, "", false) {
 			if err != nil {
 				return err
 			}
