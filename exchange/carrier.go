@@ -46,6 +46,20 @@ func getRecord(tx blobstore.ReadTx, key blobstore.Key) (record.Envelope, error) 
 	return record.ParseEnvelope(raw)
 }
 
+// lastReceipt names the receipt that was signed last about the carrier's
+// manifest, which the next one has to name.
+func lastReceipt(tx blobstore.ReadTx, carrier record.TransferID) (record.RecordID, error) {
+	raw, err := tx.Get(lastKey(carrier))
+	if err == nil {
+		return record.RecordID(raw), nil
+	}
+	if record.KindOf(err) != record.NotFound {
+		return record.RecordID{}, err
+	}
+	first, err := getReceipt(tx, carrier, receiptFirst)
+	return first.ID(), err
+}
+
 // recordsOf reads the manifest (or notarisation), and then the receipts about
 // the transfer's item.
 func (x *Exchange) recordsOf(tx blobstore.ReadTx, t Transfer) ([]record.Envelope, error) {

@@ -319,23 +319,12 @@ func checkSealed(ctx context.Context, c parcel) error {
 
 // checkReceipt verifies the first receipt about a manifest of ours.
 func (x *Exchange) checkReceipt(ctx context.Context, e record.Envelope, t Transfer) error {
-	_, cardID, err := record.SignerOf(e)
-	if err != nil {
-		return err
-	}
-	card, err := x.Book.Card(ctx, cardID)
-	if record.KindOf(err) == record.NotFound {
-		return record.Errorf(record.Unavailable, "the receipt's card is not known yet")
-	}
-	if err != nil {
-		return err
-	}
-	r, err := record.OpenReceipt(e, card)
+	r, err := x.openReceipt(ctx, t.Partner, e)
 	if err != nil {
 		return err
 	}
 	whole := slices.Equal(r.Body.Entries, []record.Entry{{First: 0, Last: 0, Status: record.StatusReceived}})
-	if r.Body.Org != t.Partner || r.Body.Sender != x.Keys.Org() || r.Body.Manifest != t.Record || !whole {
+	if r.Body.Manifest != t.Record || !whole {
 		return record.Errorf(record.Invalid, "the receipt is not about this document, or does not say that it was received")
 	}
 	return nil
@@ -356,7 +345,7 @@ func (x *Exchange) delivered(ctx context.Context, id record.TransferID, receipt 
 	x.at(BeforeDelivered)
 	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
 		t, err := getTransfer(tx, id)
-		if err != nil || t.State == Delivered {
+		if err != nil || t.State.across() {
 			return err
 		}
 		t.WireBytes += prog.wire

@@ -89,6 +89,10 @@ const (
 	AfterDelivered  Point = "after-delivered"  // C2
 	BeforeErased    Point = "before-erased"    // its time is over, the journal has it still
 	AfterErased     Point = "after-erased"     // the journal has forgotten its key, the file is there
+	BeforeSaid      Point = "before-said"      // the application's word is here, its receipt not signed
+	AfterSaid       Point = "after-said"       // receipt durable, sender not told
+	BeforeHeard     Point = "before-heard"     // the partner's word verified, not taken
+	AfterHeard      Point = "after-heard"      // taken, not acknowledged
 )
 
 func (x *Exchange) at(p Point) {

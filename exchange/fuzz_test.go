@@ -65,6 +65,7 @@ func frames() [][]byte {
 		rawFrame(frameHello, `{"v":1,"file":{"card":`+someRecord+`,"presence":[]}}`),
 		rawFrame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","proof":{"record":1}}`),
 		rawFrame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","void":`+someRecord+`}`),
+		rawFrame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","receipt":`+someRecord+`}`),
 		rawFrame(frameAck, `{"ok":true,"retry":true}`),
 		rawFrame(77, "of a later version"),
 		{0, 0, 0, 0, 1},
@@ -123,14 +124,53 @@ func decodeAny(t *testing.T, content []byte) {
 		}
 	}
 	var n news
-	if decodeFrame(content, &n) == nil && !n.Void.IsZero() && n.Void.Name() == "" {
-		t.Error("a void that is no record")
+	if decodeFrame(content, &n) == nil {
+		for _, e := range []record.Envelope{n.Void, n.Receipt} {
+			if !e.IsZero() && e.Name() == "" {
+				t.Error("a void or a receipt that is no record")
+			}
+		}
 	}
 	for _, v := range []any{&closing{}, &ack{}} {
 		if err := decodeFrame(content, v); err != nil && record.KindOf(err) != record.Invalid {
 			t.Errorf("a frame that is not valid: %v", err)
 		}
 	}
+}
+
+// FuzzNews reads the content of a piece of news: what is taken out of it is
+// what was sent, byte for byte.
+func FuzzNews(f *testing.F) {
+	const id = `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab",`
+	f.Add([]byte(id + `"receipt":` + someRecord + `}`))
+	f.Add([]byte(id + `"void":` + someRecord + `,"receipt":` + someRecord + `}`))
+	f.Add([]byte(id + `"proof":{"record":1},"later":[1]}`))
+	f.Add([]byte(id + `"receipt":null}`))
+	f.Add([]byte(strings.Replace(id+`"receipt":`+someRecord+`}`, "e30=", "e31=", 1)))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		var n, again news
+		if err := decodeFrame(content, &n); err != nil {
+			if record.KindOf(err) != record.Invalid {
+				t.Errorf("the error is %v", err)
+			}
+			return
+		}
+		for _, e := range []record.Envelope{n.Void, n.Receipt} {
+			if !e.IsZero() && !bytes.Contains(content, e.Bytes()) {
+				t.Error("a record that was not sent")
+			}
+		}
+		if n.Transfer.IsZero() {
+			return // it names none, and so is about nothing that is here
+		}
+		raw, err := json.Marshal(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := decodeFrame(raw, &again); err != nil || again.Transfer != n.Transfer || !bytes.Equal(again.Receipt.Bytes(), n.Receipt.Bytes()) {
+			t.Errorf("encoded again it is other news (%v)", err)
+		}
+	})
 }
 
 // FuzzReplies reads what a recipient may answer: what comes out is one of an

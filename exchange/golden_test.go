@@ -23,6 +23,14 @@ func wireFrames(t *testing.T) []goldenFrame {
 	if err != nil {
 		t.Fatal(err)
 	}
+	raw, err := os.ReadFile(filepath.Join("..", "docs", "spec", "testdata", "receipt-accepted.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := record.ParseEnvelope(bytes.TrimRight(raw, "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	nonce := record.BodyNonce{0xaa, 0xbb, 0xcc}
 	return []goldenFrame{
 		goldenOf(t, "an offer of 32 sealed bytes, all of which come along", frameOffer, offer{
@@ -33,6 +41,7 @@ func wireFrames(t *testing.T) []goldenFrame {
 		goldenOf(t, "an answer: go on behind the first mebibyte", frameAnswer, answer{Offset: 1 << 20}),
 		goldenOf(t, "a refusal for now", frameRefusal, refusal{Reason: reasonFull, Retry: true}),
 		goldenOf(t, "a refusal for good", frameRefusal, refusal{Reason: reasonRejected}),
+		goldenOf(t, "news: the application accepted (the receipt of receipt-accepted.json)", frameNews, news{Transfer: id, Receipt: accepted}),
 		goldenOf(t, "an ack", frameAck, ack{OK: true}),
 		goldenOf(t, "an ack that asks for the same again later", frameAck, ack{Retry: true}),
 	}

@@ -81,7 +81,7 @@ func (n *node) records(id record.TransferID) (manifest record.Envelope, receipts
 }
 
 // proofOf is the proof of a record that is a batch of its own.
-func proofOf(t *testing.T, e record.Envelope, account record.Account) hashanchor.Proof {
+func proofOf(t testing.TB, e record.Envelope, account record.Account) hashanchor.Proof {
 	t.Helper()
 	p := hashanchor.Proof{Record: e.ID(), Path: []record.Hash{}, Anchor: hashanchor.Anchor{
 		ChainID: 1337, Contract: record.Account{1}, Account: account, Root: e.Leaf(), Block: 7, Time: 1_700_000_000,

@@ -15,11 +15,13 @@ import (
 )
 
 // push is one thing that a partner is to be told, as the journal holds it
-// behind the partner's key: the proof of a record that both have, or a void.
+// behind the partner's key: the proof of a record that both have, a void, or
+// the application's word.
 type push struct {
 	Transfer record.TransferID `json:"transfer"`
 	Proof    record.RecordID   `json:"proof,omitzero"`
 	Void     bool              `json:"void,omitzero"`
+	Word     bool              `json:"word,omitzero"`
 }
 
 // put queues it; the same once more changes nothing.
@@ -61,7 +63,7 @@ func (x *Exchange) Proven(tx blobstore.Tx, id record.RecordID, own bool) error {
 	if err != nil {
 		return err
 	}
-	if t.State == Received || t.State == Delivered {
+	if t.State.across() {
 		return push{Transfer: t.ID, Proof: id}.put(tx, t.Partner)
 	}
 	return nil
@@ -81,6 +83,7 @@ type news struct {
 	Transfer record.TransferID `json:"transfer"`
 	Proof    jsontext.Value    `json:"proof,omitzero"`
 	Void     record.Envelope   `json:"void,omitzero"`
+	Receipt  record.Envelope   `json:"receipt,omitzero"` // the application's word on the item
 }
 
 // ack answers news, and a hello. Not OK means that it does not hold, or, with
@@ -208,7 +211,7 @@ func (x *Exchange) pushOne(ctx context.Context, l *link, e blobstore.Entry) (ack
 		a.OK = false
 	}
 	if !a.OK && !a.Retry {
-		x.Log.Warn("a partner did not take a proof or a void", "transfer", p.Transfer)
+		x.Log.Warn("a partner did not take what it was told", "transfer", p.Transfer)
 	}
 	return a, nil
 }
@@ -221,11 +224,11 @@ func (x *Exchange) newsOf(ctx context.Context, e blobstore.Entry) (p push, n new
 	n.Transfer = p.Transfer
 	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
 		if p.Void {
-			raw, err := tx.Get(voidKey(p.Transfer))
-			if err != nil {
-				return err
-			}
-			n.Void, err = record.ParseEnvelope(raw)
+			n.Void, err = getRecord(tx, voidKey(p.Transfer))
+			return err
+		}
+		if p.Word {
+			n.Receipt, err = getReceipt(tx, p.Transfer, receiptWord)
 			return err
 		}
 		proof, err := queue.ProofOf(tx, p.Proof)
@@ -279,9 +282,12 @@ func (x *Exchange) serveNews(ctx context.Context, l *link) error {
 func (x *Exchange) takeNews(ctx context.Context, from record.OrgID, n news) ack {
 	var a ack
 	var err error
-	if len(n.Proof) > 0 {
+	switch {
+	case len(n.Proof) > 0:
 		err = x.takeProof(ctx, from, n.Proof)
-	} else {
+	case !n.Receipt.IsZero():
+		err = x.takeWord(ctx, from, n)
+	default:
 		a.Receipt, err = x.takeVoid(ctx, from, n)
 	}
 	switch record.KindOf(err) {
@@ -371,7 +377,7 @@ func (x *Exchange) voided(ctx context.Context, from record.OrgID, id record.Tran
 			return err
 		case t.Direction != In || t.Partner != from:
 			return record.Errorf(record.Refused, "a void of another's transfer")
-		case t.State == Received && t.Record == v.Body.Manifest:
+		case t.State.across() && t.Record == v.Body.Manifest:
 			receipt, err = getReceipt(tx, id, receiptFirst)
 			return err
 		case t.State == Receiving:

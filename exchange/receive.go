@@ -187,7 +187,7 @@ func (x *Exchange) lookUp(ctx context.Context, a *arrival) (receipt record.Envel
 			t = Transfer{}
 			return nil
 		}
-		if err == nil && t.State == Received {
+		if err == nil && t.State.across() {
 			receipt, err = getReceipt(tx, t.ID, receiptFirst)
 		}
 		return err

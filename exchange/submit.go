@@ -86,15 +86,17 @@ func (x *Exchange) Submit(ctx context.Context, s Submission, body io.Reader) ([]
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	if x.Now().UnixMilli() >= x.Book.Self().Body.Expires {
-		return nil, record.Errorf(record.Refused, "your own card has expired, and partners take nothing that is signed under it")
+	// Before all else: what was promised once does not depend on who can be
+	// sent to now.
+	if known, err := x.byRequest(ctx, s); known != nil || err != nil {
+		return known, err
+	}
+	if err := x.maySign(); err != nil {
+		return nil, err
 	}
 	recipients, err := x.recipients(s.To)
 	if err != nil {
 		return nil, err
-	}
-	if known, err := x.byRequest(ctx, s, recipients); known != nil || err != nil {
-		return known, err
 	}
 	p, err := x.ingest(ctx, body, s.Size)
 	if err != nil {
@@ -122,7 +124,7 @@ func (x *Exchange) Submit(ctx context.Context, s Submission, body io.Reader) ([]
 			err = joinRemove(err, x.Files.Remove(p.file))
 		}
 		if errors.Is(err, errTwice) {
-			return x.byRequest(ctx, s, recipients)
+			return x.byRequest(ctx, s)
 		}
 		return nil, err
 	}
@@ -132,6 +134,14 @@ func (x *Exchange) Submit(ctx context.Context, s Submission, body io.Reader) ([]
 		x.wakeToSend(r.Org, docWork, x.Now().Add(s.Expires))
 	}
 	return x.views(ctx, ids)
+}
+
+// maySign refuses to sign what nobody would take.
+func (x *Exchange) maySign() error {
+	if x.Now().UnixMilli() >= x.Book.Self().Body.Expires {
+		return record.Errorf(record.Refused, "your own card has expired, and partners take nothing that is signed under it")
+	}
+	return nil
 }
 
 // errTwice says that another call with the same request id came first.
@@ -370,7 +380,7 @@ func putRequest(tx blobstore.Tx, id string, transfers []record.TransferID) error
 // byRequest gives the transfers of an earlier call with this id, nil if there
 // was none; Conflict if that call had other recipients, or a document of
 // another name or size.
-func (x *Exchange) byRequest(ctx context.Context, s Submission, recipients []partner.Partner) ([]View, error) {
+func (x *Exchange) byRequest(ctx context.Context, s Submission) ([]View, error) {
 	id := s.RequestID
 	if id == "" {
 		return nil, nil
@@ -393,15 +403,34 @@ func (x *Exchange) byRequest(ctx context.Context, s Submission, recipients []par
 	if err != nil {
 		return nil, err
 	}
-	same := len(known) == len(recipients)
-	for i := 0; same && i < len(known); i++ {
-		same = known[i].Partner == recipients[i].Org && known[i].Name == s.Name && (s.Size < 0 || known[i].Size == s.Size)
-	}
-	if !same {
+	if !x.isOf(s, known) {
 		return nil, record.WithHint(record.Errorf(record.Conflict, "the request id was used for another document, or other recipients"),
 			"a request id stands for one submission; take a new one")
 	}
 	return known, nil
+}
+
+// isOf tells whether the submission is the one that made these transfers. Its
+// recipients may be named in another order, and may be partners that nothing
+// can be sent to by now.
+func (x *Exchange) isOf(s Submission, known []View) bool {
+	for _, v := range known {
+		named := slices.ContainsFunc(s.To, func(alias string) bool { return x.isOrWas(alias, v) })
+		if !named || v.Name != s.Name || s.Size >= 0 && v.Size != s.Size {
+			return false
+		}
+	}
+	return len(known) == len(s.To)
+}
+
+// isOrWas tells whether an alias names the transfer's partner. That of one that
+// was removed does, until another partner takes it.
+func (x *Exchange) isOrWas(alias string, v View) bool {
+	p, err := x.Book.ByAlias(alias)
+	if err != nil {
+		return v.Alias == alias
+	}
+	return v.Partner == p.Org
 }
 
 func (x *Exchange) views(ctx context.Context, ids []record.TransferID) ([]View, error) {

@@ -33,6 +33,8 @@ const (
 	Cancelled State = "cancelled"
 	Receiving State = "receiving"
 	Received  State = "received"
+	Accepted  State = "accepted" // by the recipient's application
+	Refused   State = "refused"  // likewise
 	Recorded  State = "recorded"
 )
 
@@ -43,6 +45,12 @@ func laneOf(kind record.ItemKind) record.Lane {
 	}
 	return record.LaneMsg
 }
+
+// Said tells whether the recipient's application has spoken.
+func (s State) Said() bool { return s == Accepted || s == Refused }
+
+// across tells whether the recipient has the payload whole.
+func (s State) across() bool { return s == Delivered || s == Received || s.Said() }
 
 // Terminal tells whether the transfer's way has ended without delivery.
 func (s State) Terminal() bool { return s == Failed || s == Cancelled }
@@ -95,6 +103,7 @@ const (
 	prefixOpening blobstore.Key = "x/a/" // <transfer>: the opening's bytes
 	prefixRecord  blobstore.Key = "x/m/" // <transfer>: manifest or notarisation
 	prefixReceipt blobstore.Key = "x/r/" // <transfer>/<n>: 0 is about all of a payload, 1 the word on one item
+	prefixLast    blobstore.Key = "x/y/" // <transfer>: the last receipt about its manifest, if not the first
 	prefixVoid    blobstore.Key = "x/v/" // <transfer>: the void that we signed
 	prefixVoided  blobstore.Key = "x/w/" // <org>/<manifest>: that its sender voided it
 	prefixFile    blobstore.Key = "x/b/" // <file>/<transfer>: that the transfer needs it
@@ -112,6 +121,7 @@ func rowKey(id record.TransferID) blobstore.Key     { return prefixRow + blobsto
 func keyKey(id record.TransferID) blobstore.Key     { return prefixKey + blobstore.Key(id[:]) }
 func openingKey(id record.TransferID) blobstore.Key { return prefixOpening + blobstore.Key(id[:]) }
 func recordKey(id record.TransferID) blobstore.Key  { return prefixRecord + blobstore.Key(id[:]) }
+func lastKey(id record.TransferID) blobstore.Key    { return prefixLast + blobstore.Key(id[:]) }
 func voidKey(id record.TransferID) blobstore.Key    { return prefixVoid + blobstore.Key(id[:]) }
 func fileKey(id blobstore.FileID) blobstore.Key     { return prefixFile + blobstore.Key(id[:]) }
 
@@ -261,7 +271,7 @@ func (x *Exchange) view(tx blobstore.ReadTx, t Transfer) (View, error) {
 			return v, err
 		}
 	}
-	if t.State == Delivered || t.State == Received {
+	if t.State.across() {
 		v.BytesDone = t.Size
 	}
 	if p, moving := x.flight.get(t.ID); moving {

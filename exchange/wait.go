@@ -15,17 +15,18 @@ type Goal string
 const (
 	UntilQueued    Goal = "queued"
 	UntilDelivered Goal = "delivered"
+	UntilAccepted  Goal = "accepted" // by the recipient's application, or refused
 	UntilAnchored  Goal = "anchored" // final on the chain, and delivered
 )
 
 // CheckGoal refuses what is none.
 func CheckGoal(g Goal) error {
 	switch g {
-	case UntilQueued, UntilDelivered, UntilAnchored:
+	case UntilQueued, UntilDelivered, UntilAccepted, UntilAnchored:
 		return nil
 	}
 	return record.WithHint(record.Errorf(record.Invalid, "can't wait for %q", record.Printable(string(g), 40)),
-		"use queued, delivered or anchored")
+		"use queued, delivered, accepted or anchored")
 }
 
 // met tells whether the goal is reached, or can't be any more.
@@ -33,12 +34,14 @@ func (g Goal) met(v View) bool {
 	if v.State.Terminal() {
 		return true
 	}
-	there := v.State == Delivered || v.State == Received || v.State == Recorded
+	there := v.State.across() || v.State == Recorded
 	switch g {
 	case UntilQueued:
 		return v.State != Receiving
 	case UntilDelivered:
 		return there
+	case UntilAccepted:
+		return v.State.Said() || v.State == Recorded // of which nobody says anything
 	default:
 		return there && v.Anchor == queue.Final
 	}

@@ -204,7 +204,7 @@ func (d *Daemon) canary(ctx context.Context, p partner.Partner) Check {
 	if err != nil {
 		return unwell(name, "no receipt within %s", doctorPatience)
 	}
-	if v.State != exchange.Delivered {
+	if v.State.Terminal() {
 		return unwell(name, "%s (%s)", v.State, v.Reason)
 	}
 	return healthy(name, "delivered in %s, with a signed receipt; transfer %s, anchor %s", time.Since(begun).Round(time.Millisecond), v.ID, v.Anchor)
