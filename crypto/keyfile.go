@@ -95,20 +95,47 @@ type keyfileSecrets struct {
 // Lock gives the content of a keyring file that this passphrase opens. With
 // an empty passphrase the keys stand in it unprotected, and it says so.
 func (k *Keyring) Lock(passphrase []byte) ([]byte, error) {
-	keys, err := record.Marshal(k.secrets().encode())
+	l := &fileLock{}
+	if len(passphrase) > 0 {
+		l.params = kdf{Memory: kdfMemory, Passes: kdfPasses, Lanes: kdfLanes}
+		rand.Read(l.params.Salt[:])
+		l.key = l.params.key(passphrase)
+	}
+	return k.secrets().file(l)
+}
+
+// Relock gives the content of a keyring file that opens as the one does from
+// which the keyring was unlocked. For this the keyring keeps the key that was
+// derived from the passphrase, and not the passphrase.
+func (k *Keyring) Relock() ([]byte, error) {
+	s := k.secrets()
+	if s.lock == nil {
+		return nil, record.Errorf(record.Internal, "this keyring comes from no file, so nothing says how to lock it")
+	}
+	return s.file(s.lock)
+}
+
+// fileLock protects a keyring file. The zero value does not.
+type fileLock struct {
+	params kdf
+	key    []byte // derived by params
+}
+
+// file writes the keyring file. Each has a nonce of its own under the lock's
+// key, and 24 bytes of it are enough to draw them at random.
+func (s *secrets) file(l *fileLock) ([]byte, error) {
+	keys, err := record.Marshal(s.encode())
 	if err != nil {
 		return nil, record.Errorf(record.Internal, "couldn't encode the keyring: %w", err)
 	}
 	f := keyfile{keyfileHeader: keyfileHeader{Format: keyfileFormat, Version: keyfileVersion, Protection: protectedNone}}
-	if len(passphrase) > 0 {
-		f.Protection = protectedBy
-		f.Argon2id = kdf{Memory: kdfMemory, Passes: kdfPasses, Lanes: kdfLanes}
-		rand.Read(f.Argon2id.Salt[:])
+	if l.key != nil {
+		f.Protection, f.Argon2id = protectedBy, l.params
 		ad, err := record.Marshal(f.keyfileHeader)
 		if err != nil {
 			return nil, record.Errorf(record.Internal, "couldn't encode the keyring: %w", err)
 		}
-		keys = seal(newAEAD(f.Argon2id.key(passphrase)), keys, ad)
+		keys = seal(newAEAD(l.key), keys, ad)
 	}
 	f.Keys = base64.StdEncoding.EncodeToString(keys)
 	if f.Checksum, err = f.checksum(); err != nil {
@@ -190,8 +217,12 @@ func Unlock(file, passphrase []byte) (*Keyring, error) {
 	if err != nil {
 		return nil, errDamagedKeyfile
 	}
+	lock := &fileLock{}
 	if f.Protection == protectedBy {
-		if keys, err = f.unseal(keys, passphrase); err != nil {
+		if lock, err = f.lock(passphrase); err != nil {
+			return nil, err
+		}
+		if keys, err = f.unseal(keys, lock); err != nil {
 			return nil, err
 		}
 	}
@@ -203,21 +234,27 @@ func Unlock(file, passphrase []byte) (*Keyring, error) {
 	if err != nil {
 		return nil, errDamagedKeyfile
 	}
+	s.lock = lock
 	return s.keyring()
 }
 
-// unseal opens the keys. With the file's checksum right, the passphrase is
-// what must be wrong.
-func (f keyfile) unseal(sealed, passphrase []byte) ([]byte, error) {
+// lock is what the passphrase makes of the file's parameters.
+func (f keyfile) lock(passphrase []byte) (*fileLock, error) {
 	if len(passphrase) == 0 {
 		return nil, record.WithHint(record.Errorf(record.Refused, "the keyring needs a passphrase"),
 			"give it with --passphrase-file, DXD_PASSPHRASE_FILE or DXD_PASSPHRASE")
 	}
+	return &fileLock{f.Argon2id, f.Argon2id.key(passphrase)}, nil
+}
+
+// unseal opens the keys. With the file's checksum right, the passphrase is
+// what must be wrong.
+func (f keyfile) unseal(sealed []byte, l *fileLock) ([]byte, error) {
 	ad, err := record.Marshal(f.keyfileHeader)
 	if err != nil {
 		return nil, errDamagedKeyfile
 	}
-	keys, err := open(newAEAD(f.Argon2id.key(passphrase)), sealed, ad)
+	keys, err := open(newAEAD(l.key), sealed, ad)
 	if err != nil {
 		return nil, record.Errorf(record.Refused, "wrong passphrase")
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"io"
+	"slices"
 
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
@@ -53,59 +54,71 @@ func header[T record.Body](k *Keyring, h record.Header) record.Header {
 	return record.NewHeader[T](k.secrets().org, h.Card, h.Created, nonce)
 }
 
+// signerUnder signs records that name this card.
+func (k *Keyring) signerUnder(card record.RecordID) signer { return signWith(k.state().signing(card)) }
+
 // SignCard signs a card with the root and with every key that the keyring
 // has, all of which it puts on the card.
 func (k *Keyring) SignCard(c record.Card) (record.Signed[record.Card], error) {
+	s := k.secrets()
 	c.Header = header[record.Card](k, record.Header{Created: c.Created})
 	c.SigningKeys, c.Nodes, c.Recipients, c.Accounts = nil, nil, nil, []record.Account{}
-	signers := []signer{signWith(k.secrets().root)}
-	for _, key := range k.secrets().signing {
+	signers := []signer{signWith(s.root)}
+	for _, key := range s.signing {
 		c.SigningKeys = append(c.SigningKeys, record.PublicKey(publicKey(key)))
 		signers = append(signers, signWith(key))
 	}
-	for i, key := range k.secrets().nodes {
-		c.Nodes = append(c.Nodes, k.secrets().nodeIDs[i])
+	for i, key := range s.nodes {
+		c.Nodes = append(c.Nodes, s.nodeIDs[i])
 		signers = append(signers, signWith(key))
 	}
-	for _, r := range k.secrets().recipients {
+	for _, r := range s.recipients {
 		c.Recipients = append(c.Recipients, r.Recipient().String())
 	}
-	for _, key := range k.secrets().accounts {
+	for _, key := range s.accounts {
 		c.Accounts = append(c.Accounts, accountOf(key))
 		signers = append(signers, countersign(key))
 	}
 	return record.Sign(c, signers...)
 }
 
-// SignPresence signs where the node in use can be reached.
+// SignPresence signs where one of the keyring's nodes can be reached: the one
+// in use if none is named.
 func (k *Keyring) SignPresence(p record.Presence) (record.Signed[record.Presence], error) {
+	s, at := k.secrets(), 0
+	if !p.Node.IsZero() {
+		at = slices.Index(s.nodeIDs, p.Node)
+	}
+	if at < 0 {
+		return record.Signed[record.Presence]{}, record.Errorf(record.Internal, "no key of the node %s is here", p.Node)
+	}
 	p.Header = header[record.Presence](k, p.Header)
-	p.Node = k.Node()
-	return record.Sign(p, signWith(k.secrets().nodes[0]))
+	p.Node = s.nodeIDs[at]
+	return record.Sign(p, signWith(s.nodes[at]))
 }
 
 // SignManifest signs a manifest.
 func (k *Keyring) SignManifest(m record.Manifest) (record.Signed[record.Manifest], error) {
 	m.Header = header[record.Manifest](k, m.Header)
-	return record.Sign(m, signWith(k.secrets().signing[0]))
+	return record.Sign(m, k.signerUnder(m.Card))
 }
 
 // SignReceipt signs a receipt.
 func (k *Keyring) SignReceipt(r record.Receipt) (record.Signed[record.Receipt], error) {
 	r.Header = header[record.Receipt](k, r.Header)
-	return record.Sign(r, signWith(k.secrets().signing[0]))
+	return record.Sign(r, k.signerUnder(r.Card))
 }
 
 // SignVoid signs a void.
 func (k *Keyring) SignVoid(v record.Void) (record.Signed[record.Void], error) {
 	v.Header = header[record.Void](k, v.Header)
-	return record.Sign(v, signWith(k.secrets().signing[0]))
+	return record.Sign(v, k.signerUnder(v.Card))
 }
 
 // SignNotarization signs a notarisation.
 func (k *Keyring) SignNotarization(n record.Notarization) (record.Signed[record.Notarization], error) {
 	n.Header = header[record.Notarization](k, n.Header)
-	return record.Sign(n, signWith(k.secrets().signing[0]))
+	return record.Sign(n, k.signerUnder(n.Card))
 }
 
 // SignHeads signs heads.

@@ -1,6 +1,7 @@
 package crypto
 
 import (
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	"golang.org/x/crypto/sha3"
 
 	"dxd/record"
@@ -14,12 +15,40 @@ const (
 	dynamicFeeItems = 9
 )
 
+// AccountSigner signs for one account of the keyring, whichever is in use.
+type AccountSigner struct {
+	hidden
+	account record.Account
+	key     func() *secp256k1.PrivateKey
+}
+
+// AccountSigners gives a signer for each account, the one in use first.
+func (k *Keyring) AccountSigners() []*AccountSigner {
+	var all []*AccountSigner
+	for _, key := range k.secrets().accounts {
+		all = append(all, &AccountSigner{account: accountOf(key), key: func() *secp256k1.PrivateKey { return key }})
+	}
+	return all
+}
+
+// Account is the account that is signed for.
+func (s *AccountSigner) Account() record.Account { return s.account }
+
+// SignTransaction is that of Keyring, for this account.
+func (s *AccountSigner) SignTransaction(unsigned []byte) ([65]byte, error) {
+	return signTransaction(s.key(), unsigned)
+}
+
 // SignTransaction signs an unsigned Ethereum transaction of EIP-1559 (0x02 ‖
 // RLP list of nine items) with the account in use, and returns r ‖ s ‖ v with
 // v 0 or 1. It computes the hash itself and refuses whatever does not have
 // that form, so that it can't be made to sign a message, a hash, or a
 // transaction that is valid on every chain.
 func (k *Keyring) SignTransaction(unsigned []byte) ([65]byte, error) {
+	return signTransaction(k.secrets().accounts[0], unsigned)
+}
+
+func signTransaction(key *secp256k1.PrivateKey, unsigned []byte) ([65]byte, error) {
 	if len(unsigned) == 0 || unsigned[0] != dynamicFeeType {
 		return [65]byte{}, record.Errorf(record.Refused, "only transactions of EIP-1559 get signed")
 	}
@@ -29,7 +58,7 @@ func (k *Keyring) SignTransaction(unsigned []byte) ([65]byte, error) {
 	}
 	h := sha3.NewLegacyKeccak256()
 	h.Write(unsigned)
-	return signHash(k.secrets().accounts[0], [32]byte(h.Sum(nil)))
+	return signHash(key, [32]byte(h.Sum(nil)))
 }
 
 // countItems tells how many items an RLP list has that fills b exactly.
