@@ -134,7 +134,11 @@ func (c *Client) Evidence(ctx context.Context, id record.TransferID) ([]byte, er
 
 // file reads an answer as it is.
 func (c *Client) file(ctx context.Context, limit int64, path ...string) ([]byte, error) {
-	resp, err := c.do(ctx, call{method: http.MethodGet, path: path, within: c.patience})
+	return c.fileBy(ctx, http.MethodGet, limit, path...)
+}
+
+func (c *Client) fileBy(ctx context.Context, method string, limit int64, path ...string) ([]byte, error) {
+	resp, err := c.do(ctx, call{method: method, path: path, within: c.patience})
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,8 @@ func (x *Exchange) openManifest(ctx context.Context, from record.OrgID, e record
 	}
 	card, err := x.Book.Card(ctx, cardID)
 	if record.KindOf(err) == record.NotFound {
-		return none, refuseForNow(reasonCard) // its hello will bring it
+		x.wake(from, callWork) // its hello brings it
+		return none, refuseForNow(reasonCard)
 	}
 	if err != nil {
 		return none, err

@@ -195,6 +195,7 @@ func (x *Exchange) openReceipt(ctx context.Context, from record.OrgID, e record.
 	}
 	card, err := x.Book.Card(ctx, cardID)
 	if record.KindOf(err) == record.NotFound {
+		x.wake(from, callWork) // its hello brings it
 		return none, record.Errorf(record.Unavailable, "the receipt's card is not known yet")
 	}
 	if err != nil {

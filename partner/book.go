@@ -25,6 +25,9 @@ type Config struct {
 	// its alias or has a newer card, but not where it is only somewhere else;
 	// nil calls nothing.
 	OnChange func(tx blobstore.Tx, org record.OrgID, s State) error
+	// OnCard is called after a new card of ours has taken the place of the
+	// older; nil calls nothing.
+	OnCard func()
 }
 
 // Book holds all partners in memory, as the journal has them, so that the gate
@@ -33,6 +36,7 @@ type Config struct {
 type Book struct {
 	Config
 
+	renewing  sync.Mutex // lets one new card of ours be made at a time
 	reloading sync.Mutex // lets one reload at a time read the journal and tell the book
 
 	mu      sync.RWMutex // guards what follows
@@ -42,7 +46,7 @@ type Book struct {
 	byAlias map[string]record.OrgID
 	cards   map[record.RecordID]record.Signed[record.Card] // verified ones
 
-	presence record.Signed[record.Presence] // our own, as signed last
+	presence []record.Signed[record.Presence] // our own, as signed last
 }
 
 // entry is a partner with the journal's bytes that it was read from, which
@@ -130,6 +134,7 @@ func (b *Book) replace(self record.Signed[record.Card], rows []rawRow) ([]Partne
 		}
 		entries = append(entries, e)
 	}
+	b.Keys.Adopt(self)
 	b.self = self
 	b.cards[self.ID()] = self
 	b.byOrg = map[record.OrgID]entry{}

@@ -297,31 +297,55 @@ const presenceValidity = 30 * 24 * time.Hour
 // presencePace is how often the same presence is signed anew.
 const presencePace = 24 * time.Hour
 
-// CardFile is what to hand to a partner: our card, and a presence of this node
-// at these addresses. It is signed anew only when something changed or a day
-// has passed, so that a partner need not write it down at each connect.
+// CardFile is what to hand to a partner: our card, and for each of our nodes a
+// presence at these addresses. One that is only announced will be there, too,
+// once it serves. They are signed anew only when something changed or a day
+// has passed, so that a partner need not write them down at each connect.
 func (b *Book) CardFile(addresses []string) (record.OpenedCardFile, error) {
-	card, now := b.Self(), b.Now()
+	card := b.Self()
 	b.mu.RLock()
 	last := b.presence
 	b.mu.RUnlock()
+	file := record.OpenedCardFile{Card: card}
+	for _, node := range card.Body.Nodes {
+		if !slices.Contains(b.Keys.Keys(crypto.RoleNode), node.String()) {
+			continue // its key has just gone, and the card without it comes
+		}
+		p, err := b.presenceOf(card.ID(), node, presenceIn(last, node), addresses)
+		if err != nil {
+			return record.OpenedCardFile{}, err
+		}
+		file.Presence = append(file.Presence, p)
+	}
+	b.mu.Lock()
+	b.presence = file.Presence
+	b.mu.Unlock()
+	return file, nil
+}
+
+// presenceOf is the node's last presence, or a new one if that is needed.
+func (b *Book) presenceOf(card record.RecordID, node record.NodeID, last record.Signed[record.Presence], addresses []string) (record.Signed[record.Presence], error) {
+	now := b.Now()
 	fresh := now.Sub(time.UnixMilli(last.Body.Created)) < presencePace
-	if fresh && last.Body.Card == card.ID() && slices.Equal(last.Body.Addresses, addresses) {
-		return record.OpenedCardFile{Card: card, Presence: []record.Signed[record.Presence]{last}}, nil
+	if fresh && last.Body.Card == card && slices.Equal(last.Body.Addresses, addresses) {
+		return last, nil
 	}
 	// Later than the last one even if the clock was set back: partners keep
 	// the latest.
 	created := max(now.UnixMilli(), last.Body.Created+1)
-	p, err := b.Keys.SignPresence(record.Presence{
-		Header:    record.Header{Card: card.ID(), Created: created},
+	return b.Keys.SignPresence(record.Presence{
+		Header:    record.Header{Card: card, Created: created},
+		Node:      node,
 		Addresses: addresses,
 		Expires:   created + presenceValidity.Milliseconds(),
 	})
-	if err != nil {
-		return record.OpenedCardFile{}, err
+}
+
+func presenceIn(list []record.Signed[record.Presence], node record.NodeID) (last record.Signed[record.Presence]) {
+	for _, p := range list {
+		if p.Body.Node == node {
+			return p
+		}
 	}
-	b.mu.Lock()
-	b.presence = p
-	b.mu.Unlock()
-	return record.OpenedCardFile{Card: card, Presence: []record.Signed[record.Presence]{p}}, nil
+	return last
 }

@@ -33,6 +33,7 @@ type Partner struct {
 	// Private allows addresses of private networks: whoever accepted the
 	// card by hand saw such an address on it.
 	Private  bool
+	Knows    record.RecordID // the card of ours that it last said to have; zero if it never did
 	Added    time.Time
 	LastSeen time.Time // zero if never
 }

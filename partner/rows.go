@@ -31,6 +31,7 @@ type row struct {
 	Private  bool              `json:"private"`
 	Added    int64             `json:"added"`
 	LastSeen int64             `json:"last_seen"`
+	Knows    record.RecordID   `json:"knows,omitzero"` // the card of ours that it has
 }
 
 // rawRow is a row with the bytes that it was read from.
@@ -137,7 +138,7 @@ func (r row) freeAlias(tx blobstore.Tx) error {
 
 // open verifies what the row holds.
 func (r row) open() (Partner, error) {
-	p := Partner{Org: r.Org, Alias: r.Alias, State: r.State, Private: r.Private, Added: time.UnixMilli(r.Added)}
+	p := Partner{Org: r.Org, Alias: r.Alias, State: r.State, Private: r.Private, Knows: r.Knows, Added: time.UnixMilli(r.Added)}
 	if r.LastSeen != 0 {
 		p.LastSeen = time.UnixMilli(r.LastSeen)
 	}
@@ -187,10 +188,7 @@ func Init(tx blobstore.Tx, keys *crypto.Keyring, name string, now time.Time) (re
 	if err != nil {
 		return card, err
 	}
-	if err := tx.Set(cardKey(tx, card.ID()), card.Bytes()); err != nil {
-		return card, err
-	}
-	return card, tx.Set(keySelf, card.Bytes())
+	return card, putSelf(tx, card)
 }
 
 // Require tells whether the organisation is an active partner with a valid

@@ -33,7 +33,8 @@ func (a *app) cardCommand() *cobra.Command {
 a partner, over any channel. Then compare the fingerprint over another channel
 that you trust, such as the telephone.`,
 		Example: `  dxd card > acme.card
-  dxd card show bolt.card`,
+  dxd card show bolt.card
+  dxd card renew`,
 		Args: cobra.NoArgs,
 	}, a.card)
 	card.AddCommand(&cobra.Command{
@@ -48,7 +49,28 @@ that you trust, such as the telephone.`,
 			return a.printCard(file, time.Now())
 		}),
 	})
+	card.AddCommand(a.either(&cobra.Command{
+		Use:   "renew",
+		Short: "Sign a new card that is valid for two years",
+		Long: `Sign a new card with the next serial, of the same keys, that is valid for two
+years. Partners take it by themselves when they are connected: no file has to be
+handed over again. A running daemon renews the card 30 days before its end.`,
+		Example: `  dxd card renew`,
+		Args:    cobra.NoArgs,
+	}, a.renewCard))
 	return card
+}
+
+func (a *app) renewCard(ctx context.Context, c *client.Client, _ []string) error {
+	content, err := c.RenewCard(ctx)
+	if err != nil {
+		return err
+	}
+	file, err := record.OpenCardFile(content)
+	if err != nil {
+		return err
+	}
+	return a.printCard(file, time.Now())
 }
 
 func (a *app) card(ctx context.Context, c *client.Client, _ []string) error {

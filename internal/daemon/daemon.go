@@ -88,6 +88,7 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 		d.run("exchange", ctx, d.Exchange.Run)
 		d.run("anchoring", ctx, d.runAnchoring)
 		d.run("events", ctx, func(ctx context.Context) error { return d.Events.Run(ctx, d.log) })
+		d.run("keys", ctx, d.keepKeys)
 		err = d.serveAPI(ctx)
 	}
 	if err != nil {
@@ -99,7 +100,7 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 // open opens every part; nothing moves yet.
 func (d *Daemon) open(ctx context.Context) (err error) {
 	o := d.options
-	if d.Organisation, err = Open(ctx, o.Dir, o.Config, o.Keys, d.log, d.partnerChanged); err != nil {
+	if d.Organisation, err = Open(ctx, o.Dir, o.Config, o.Keys, d.log, Watcher{State: d.partnerChanged, Card: d.cardReplaced}); err != nil {
 		return err
 	}
 	if err := d.openAnchoring(); err != nil {

@@ -69,15 +69,12 @@ func (o *Organisation) examineEvents(ctx context.Context) (checks []Check) {
 	return checks
 }
 
-// renewal is how long before its end a card should be renewed.
-const renewal = 30 * 24 * time.Hour
-
 func (o *Organisation) examineKeys() Check {
 	card := o.Book.Self().Body
 	made, ends := time.UnixMilli(card.Created).UTC(), time.UnixMilli(card.Expires).UTC()
 	detail := fmt.Sprintf("card %d, made %s, expires %s", card.Serial, made.Format(time.DateOnly), ends.Format(time.DateOnly))
-	if time.Until(ends) < renewal {
-		return unwell("keys", "%s: renew it", detail)
+	if !time.Now().Before(o.Book.Due()) {
+		return unwell("keys", "%s: `dxd card renew` renews it", detail)
 	}
 	return healthy("keys", "%s", detail)
 }

@@ -43,7 +43,7 @@ func OpenOffline(ctx context.Context, opts Options) (o *Offline, err error) {
 			err = errors.Join(err, o.Close())
 		}
 	}()
-	if o.Organisation, err = Open(ctx, opts.Dir, opts.Config, opts.Keys, opts.Log, nil); err != nil {
+	if o.Organisation, err = Open(ctx, opts.Dir, opts.Config, opts.Keys, opts.Log, Watcher{}); err != nil {
 		return o, err
 	}
 	chain, err := newChain(opts.Config.Anchor, opts.Keys)

@@ -66,9 +66,15 @@ func Init(ctx context.Context, path, name string, keys *crypto.Keyring, keyring,
 	})
 }
 
-// Open locks and opens a state directory. onState is told of partners whose
-// state changed; it may be nil.
-func Open(ctx context.Context, dir statedir.Dir, c config.Config, keys *crypto.Keyring, log *slog.Logger, onState func(partner.Partner)) (o *Organisation, err error) {
+// Watcher is told, after the fact, what changed in an organisation. Its
+// functions may be nil.
+type Watcher struct {
+	State func(partner.Partner) // a partner's state
+	Card  func()                // our card
+}
+
+// Open locks and opens a state directory.
+func Open(ctx context.Context, dir statedir.Dir, c config.Config, keys *crypto.Keyring, log *slog.Logger, w Watcher) (o *Organisation, err error) {
 	o = &Organisation{Dir: dir, Config: c, Keys: keys}
 	if o.lock, err = dir.Lock(); err != nil {
 		return nil, err
@@ -84,7 +90,7 @@ func Open(ctx context.Context, dir statedir.Dir, c config.Config, keys *crypto.K
 	}
 	o.Events = &event.Log{Journal: o.Store, Now: time.Now, Retain: c.Retain.Events}
 	o.Book, err = partner.Open(ctx, partner.Config{
-		Journal: o.Store, Keys: keys, Now: time.Now, IsPrivate: p2p.IsPrivate, OnState: onState, OnChange: tellOfPartner,
+		Journal: o.Store, Keys: keys, Now: time.Now, IsPrivate: p2p.IsPrivate, OnState: w.State, OnChange: tellOfPartner, OnCard: w.Card,
 	})
 	return o, err
 }

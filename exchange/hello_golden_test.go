@@ -1,0 +1,43 @@
+package exchange
+
+import (
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dxd/record"
+)
+
+func TestAHelloIsAsTheSpecificationSays(t *testing.T) {
+	data := filepath.Join("..", "docs", "spec", "testdata")
+	raw, err := os.ReadFile(filepath.Join(data, "card-file.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := record.OpenCardFile(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	card := opened.Card // stands for the card before it, too: nobody looks here
+	frame := goldenOf(t, "", frameHello, hello{Version: 1, File: opened.File(), Has: card.ID(), History: []record.Envelope{card.Envelope}})
+	got, err := hex.DecodeString(frame.Hex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := string(got[frameHeader:]) + "\n"
+	path := filepath.Join(data, "hello.json")
+	if *update {
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if content != string(want) || strings.Count(content, "\n") != 1 {
+		t.Errorf("the content of the frame is\n%s", content)
+	}
+}

@@ -1,0 +1,126 @@
+package partner
+
+import (
+	"context"
+
+	"dxd/blobstore"
+	"dxd/record"
+)
+
+// A partner may have been away while several cards followed each other, and
+// records that wait for it name each of them. So a hello brings those between
+// the card that the partner has and the one that is ours now.
+
+// The bounds of a history: what goes into one frame beside all else.
+const (
+	maxHistory      = 64
+	maxHistoryBytes = 512 << 10
+)
+
+// History gives our cards before the one in use, the newest first, down to the
+// one that the partner has, which is not among them; all if it has none.
+func (b *Book) History(ctx context.Context, has record.RecordID) ([]record.Envelope, error) {
+	var history []record.Envelope
+	size := 0
+	for card := b.Self(); card.ID() != has && len(history) < maxHistory; {
+		previous := card.Body.Previous
+		if previous.IsZero() || previous == has {
+			break
+		}
+		var err error
+		if card, err = b.Card(ctx, previous); err != nil {
+			return nil, err
+		}
+		if size += len(card.Bytes()); size > maxHistoryBytes {
+			break
+		}
+		history = append(history, card.Envelope)
+	}
+	return history, nil
+}
+
+// LearnHistory keeps cards of a partner that came before the one that is
+// known, newest first. Each must be the one that the card after it names, so
+// that none gets in beside them; what is known already ends the list.
+func (b *Book) LearnHistory(ctx context.Context, org record.OrgID, history []record.Envelope) error {
+	p, err := b.ByOrg(org)
+	if err != nil {
+		return err
+	}
+	if len(history) > maxHistory {
+		return record.Errorf(record.Invalid, "a history of %d cards", len(history))
+	}
+	var fresh []record.Signed[record.Card]
+	for next := p.Card; len(history) > 0; history = history[1:] {
+		if _, err := b.Card(ctx, next.Body.Previous); record.KindOf(err) != record.NotFound {
+			break
+		}
+		card, err := record.OpenCard(history[0])
+		if err != nil {
+			return err
+		}
+		if card.ID() != next.Body.Previous || card.Body.Org != org || card.Body.Serial >= next.Body.Serial {
+			return record.Errorf(record.Invalid, "a history that does not lead to the partner's card")
+		}
+		fresh = append(fresh, card)
+		next = card
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	return b.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		for _, card := range fresh {
+			if err := tx.Set(cardKey(tx, card.ID()), card.Bytes()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Has names the partner's card, to be told to it; the zero id if the card
+// before that is missing here, so that it sends its history once more.
+func (b *Book) Has(ctx context.Context, org record.OrgID) (record.RecordID, error) {
+	p, err := b.ByOrg(org)
+	if err != nil {
+		return record.RecordID{}, err
+	}
+	if previous := p.Card.Body.Previous; !previous.IsZero() {
+		_, err := b.Card(ctx, previous)
+		if record.KindOf(err) == record.NotFound {
+			return record.RecordID{}, nil
+		}
+		if err != nil {
+			return record.RecordID{}, err
+		}
+	}
+	return p.Card.ID(), nil
+}
+
+// Told notes which card of ours an active partner says that it has. Its word
+// counts for nothing but when our old keys may go.
+func (b *Book) Told(ctx context.Context, org record.OrgID, card record.RecordID) error {
+	p, err := b.ByOrg(org)
+	if err != nil || card.IsZero() || p.Knows == card {
+		return err
+	}
+	ours, err := b.Card(ctx, card)
+	if record.KindOf(err) == record.NotFound || err == nil && ours.Body.Org != b.Self().Body.Org {
+		return nil // a lie, or from a time that this journal does not know any more
+	}
+	if err != nil {
+		return err
+	}
+	err = b.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		r, err := getRow(tx, org)
+		if err != nil {
+			return err
+		}
+		r.Knows = card
+		return r.put(tx)
+	})
+	if err != nil {
+		return err
+	}
+	return b.reload(ctx)
+}
