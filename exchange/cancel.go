@@ -18,7 +18,7 @@ func (x *Exchange) Cancel(ctx context.Context, id record.TransferID) (View, erro
 	}
 	switch v.State {
 	case Queued, Sending:
-		err = x.giveUp(ctx, id, Cancelled, "")
+		err = x.cancelOutgoing(ctx, id)
 	case Receiving:
 		err = x.cancelIncoming(ctx, v)
 	case Cancelled:
@@ -31,13 +31,41 @@ func (x *Exchange) Cancel(ctx context.Context, id record.TransferID) (View, erro
 	return x.Get(ctx, id)
 }
 
+// cancelOutgoing gives up a transfer that is not delivered. A message that
+// shares its bundle with others is on its way with them.
+func (x *Exchange) cancelOutgoing(ctx context.Context, id record.TransferID) error {
+	var c Transfer
+	err := x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
+		t, err := getTransfer(tx, id)
+		if err != nil {
+			return err
+		}
+		if c, _, err = x.carrier(tx, t); record.KindOf(err) == record.NotFound {
+			c, err = t, nil
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if c.Items > 1 {
+		return record.WithHint(record.Errorf(record.Conflict, "the message is on its way in a bundle with others and can't be cancelled any more"),
+			"what waits for a partner that is away can be cancelled until it is there")
+	}
+	return x.giveUp(ctx, c.ID, Cancelled, "")
+}
+
 // giveUp ends an outgoing transfer that was not delivered: its number gets a
 // signed void, of which the partner is told.
 func (x *Exchange) giveUp(ctx context.Context, id record.TransferID, s State, reason string) error {
 	var org record.OrgID
 	err := x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		org = record.OrgID{}
 		t, err := getTransfer(tx, id)
-		if err != nil || t.State != Queued {
+		if err != nil {
+			return err
+		}
+		if open, err := isOpen(tx, t); !open || err != nil {
 			return err
 		}
 		org = t.Partner
@@ -54,9 +82,26 @@ func (x *Exchange) giveUp(ctx context.Context, id record.TransferID, s State, re
 	return nil
 }
 
+// isOpen tells whether the transfer stands in its queue itself. For a message
+// that a bundle took, the bundle does.
+func isOpen(tx blobstore.ReadTx, t Transfer) (bool, error) {
+	raw, err := tx.Get(queueKey(tx, t))
+	if record.KindOf(err) == record.NotFound {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	w, err := parseWaiting(raw)
+	return w.id == t.ID, err
+}
+
 // void signs that the transfer's number will not be delivered and takes it out
-// of its queue.
+// of its queue. A message that waits has no number yet.
 func (x *Exchange) void(tx blobstore.Tx, t Transfer, s State, reason string) error {
+	if t.Record.IsZero() {
+		return x.leaveQueue(tx, t, s, reason)
+	}
 	manifest, err := x.ownManifest(tx, t)
 	switch record.KindOf(err) {
 	case record.NotFound, record.Damaged:
@@ -93,6 +138,9 @@ func (x *Exchange) leaveQueue(tx blobstore.Tx, t Transfer, s State, reason strin
 		return err
 	}
 	if err := tx.Delete(queueKey(tx, t)); err != nil {
+		return err
+	}
+	if err := dropPayload(tx, t); err != nil {
 		return err
 	}
 	if err := x.tell(tx, ending(s), t); err != nil {
@@ -145,8 +193,8 @@ func (x *Exchange) ownManifest(tx blobstore.ReadTx, t Transfer) (record.Manifest
 
 // isOver tells whether an outgoing transfer needs no delivery any more.
 func (x *Exchange) isOver(ctx context.Context, id record.TransferID) (bool, error) {
-	v, err := x.Get(ctx, id)
-	return err == nil && v.State != Queued && v.State != Sending, err
+	t, err := x.row(ctx, id)
+	return err == nil && t.State != Queued, err
 }
 
 // cancelIncoming gives up a payload that is not whole yet.

@@ -1,18 +1,95 @@
 package exchange
 
 import (
+	"slices"
+
 	"dxd/blobstore"
 	"dxd/record"
 )
 
 // A carrier is a transfer with a payload: it has the number, the manifest and
 // the first receipt, which is about all of its items. A document carries
-// itself.
+// itself, and so does a message that is too large for a bundle.
 
 // carrier finds the transfer that has the payload of this one, and the index
-// of its item in the manifest.
-func (x *Exchange) carrier(_ blobstore.ReadTx, t Transfer) (c Transfer, index int64, err error) {
-	return t, 0, nil
+// of its item in the manifest. The error is of kind NotFound as long as a
+// message waits for its bundle.
+func (x *Exchange) carrier(tx blobstore.ReadTx, t Transfer) (c Transfer, index int64, err error) {
+	switch {
+	case t.Kind != record.Message || t.SealedLength != 0:
+		return t, 0, nil
+	case t.Direction == In:
+		c, err = getTransfer(tx, t.Bundle)
+		return c, t.Index, err
+	}
+	return bundleOf(tx, t)
+}
+
+// bundleOf finds our bundle that has the message. A bundle stands under the
+// place of its first message, so it is the last one up to the message's own,
+// unless the message left the queue before one took it.
+func bundleOf(tx blobstore.ReadTx, t Transfer) (c Transfer, index int64, err error) {
+	prefix := orgKey(tx, prefixBundled, t.Partner)
+	for e, err := range tx.Scan(prefix, prefix+bigEndian(t.Ordinal), true) {
+		if err != nil {
+			return c, 0, err
+		}
+		id := record.TransferID(e.Value)
+		members, err := membersOf(tx, id)
+		if err != nil {
+			return c, 0, err
+		}
+		if index := slices.Index(members, t.ID); index >= 0 {
+			c, err = getTransfer(tx, id)
+			return c, int64(index), err
+		}
+		break
+	}
+	return c, 0, record.Errorf(record.NotFound, "the message %s is in no bundle", t.ID)
+}
+
+// membersOf lists the messages of a bundle in their order.
+func membersOf(tx blobstore.ReadTx, bundle record.TransferID) ([]record.TransferID, error) {
+	packed, err := tx.Get(membersKey(bundle))
+	if err != nil {
+		return nil, err
+	}
+	var ids []record.TransferID
+	for id := range slices.Chunk(packed, len(bundle)) {
+		if len(id) != len(bundle) {
+			return nil, record.Errorf(record.Damaged, "the list of a bundle's messages is cut off")
+		}
+		ids = append(ids, record.TransferID(id))
+	}
+	return ids, nil
+}
+
+func putMembers(tx blobstore.Tx, bundle record.TransferID, ids []record.TransferID) error {
+	var packed []byte
+	for _, id := range ids {
+		packed = append(packed, id[:]...)
+	}
+	return tx.Set(membersKey(bundle), packed)
+}
+
+// settled gives a message's row what follows from its carrier, which is zero
+// as long as there is none.
+func (x *Exchange) settled(tx blobstore.ReadTx, t Transfer) (_, c Transfer, err error) {
+	c, _, err = x.carrier(tx, t)
+	switch {
+	case record.KindOf(err) == record.NotFound:
+		if t.State == "" {
+			t.State = Queued
+		}
+		return t, Transfer{}, nil
+	case err != nil || c.ID == t.ID:
+		return t, c, err
+	}
+	t.Record, t.WireBytes, t.Erased, t.ErasedBy = c.Record, c.WireBytes, c.Erased, c.ErasedBy
+	if t.State == "" {
+		t.State, t.Reason, t.Updated = c.State, c.Reason, max(t.Updated, c.Updated)
+	}
+	return t, c, nil
 }
 
 // The receipts about an item: the first one stands under its carrier, the

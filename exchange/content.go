@@ -23,28 +23,32 @@ type Content struct {
 
 // Content opens the document of a transfer that is here whole.
 func (x *Exchange) Content(ctx context.Context, id record.TransferID) (*Content, error) {
-	v, wrapped, err := x.sealedDocument(ctx, id)
+	v, kept, err := x.keptContent(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	c := &Content{View: v, seal: func(k crypto.FileKey) ([]byte, error) { return crypto.SealHeader(k, x.Keys.Recipient()) }}
-	if c.key, err = x.Keys.UnwrapFileKey(wrapped, id[:]); err != nil {
+	if v.small() {
+		return x.smallContent(v, kept)
+	}
+	c := &Content{View: v, seal: x.sealHeader}
+	if c.key, err = x.Keys.UnwrapFileKey(kept, id[:]); err != nil {
 		return nil, err
 	}
 	c.file, err = x.Files.Open(v.Payload)
 	if record.KindOf(err) != record.NotFound {
 		return c, err
 	}
-	if _, _, err := x.sealedDocument(ctx, id); err != nil {
+	if _, _, err := x.keptContent(ctx, id); err != nil {
 		return nil, err // it was erased just now
 	}
 	return nil, record.Errorf(record.Damaged, "the sealed file of transfer %s is gone from the disk", id)
 }
 
-// sealedDocument reads row and file key of a transfer whose document is here.
-func (x *Exchange) sealedDocument(ctx context.Context, id record.TransferID) (v View, wrapped []byte, err error) {
+// keptContent reads the row of a transfer whose document is here, and its
+// wrapped file key; of a message in the journal the body.
+func (x *Exchange) keptContent(ctx context.Context, id record.TransferID) (v View, kept []byte, err error) {
 	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
-		t, err := getTransfer(tx, id)
+		t, err := getItem(tx, id)
 		if err != nil {
 			return err
 		}
@@ -54,10 +58,14 @@ func (x *Exchange) sealedDocument(ctx context.Context, id record.TransferID) (v 
 		if err := v.checkHere(); err != nil {
 			return err
 		}
-		wrapped, err = tx.Get(keyKey(id))
+		key := keyKey(id)
+		if v.small() {
+			key = contentKey(id)
+		}
+		kept, err = tx.Get(key)
 		return err
 	})
-	return v, wrapped, err
+	return v, kept, err
 }
 
 // checkHere tells whether the document is here, and if not, why.
@@ -74,6 +82,22 @@ func (v View) checkHere() error {
 			"`dxd transfer "+v.ID.String()+"` shows how far it is")
 	}
 	return nil
+}
+
+// smallContent seals a body that lay in the journal into memory: what reads it
+// need not know where it came from.
+func (x *Exchange) smallContent(v View, body []byte) (*Content, error) {
+	sealed, key, nonce, err := sealInMemory(body)
+	if err != nil {
+		return nil, err
+	}
+	v.SealedLength, v.BodyNonce = int64(len(sealed)), nonce
+	return &Content{View: v, file: memoryFile{bytes.NewReader(sealed)}, key: key, seal: x.sealHeader}, nil
+}
+
+// sealHeader makes a header for our own recipient key.
+func (x *Exchange) sealHeader(k crypto.FileKey) ([]byte, error) {
+	return crypto.SealHeader(k, x.Keys.Recipient())
 }
 
 // Close lets go of the file.

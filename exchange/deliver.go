@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -37,10 +38,24 @@ func (x *Exchange) deliver(ctx context.Context, p partner.Partner, t Transfer) e
 		return x.unsendable(ctx, t, err)
 	}
 	defer closeQuietly(parcel.file)
+	stream, err := x.openTransfer(ctx, p)
+	if err != nil {
+		return err
+	}
+	return x.deliverOver(ctx, stream, parcel)
+}
+
+func (x *Exchange) openTransfer(ctx context.Context, p partner.Partner) (Stream, error) {
 	stream, err := x.open(ctx, p, ProtocolTransfer)
 	if err != nil {
-		return record.Errorf(record.KindOf(err), "%w: %w", errAway, err)
+		return nil, record.Errorf(record.KindOf(err), "%w: %w", errAway, err)
 	}
+	return stream, nil
+}
+
+// deliverOver is deliver over a stream, which it closes.
+func (x *Exchange) deliverOver(ctx context.Context, stream Stream, parcel parcel) error {
+	t := parcel.Transfer
 	defer closeQuietly(stream)
 	defer resetWith(ctx, stream)()
 	prog, ended := x.flight.begin(t.ID, resetter(stream))
@@ -66,15 +81,20 @@ func (x *Exchange) deliver(ctx context.Context, p partner.Partner, t Transfer) e
 // recipient's current key; everything else was fixed at C1.
 func (x *Exchange) pack(ctx context.Context, p partner.Partner, t Transfer) (parcel, error) {
 	c := parcel{Transfer: t}
-	var wrapped, opening, manifest []byte
+	var wrapped, openings, manifest, sealed []byte
 	err := x.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
 		if wrapped, err = tx.Get(keyKey(t.ID)); err != nil {
 			return err
 		}
-		if opening, err = tx.Get(openingKey(t.ID)); err != nil {
+		if openings, err = tx.Get(openingKey(t.ID)); err != nil {
 			return err
 		}
-		manifest, err = tx.Get(recordKey(t.ID))
+		if manifest, err = tx.Get(recordKey(t.ID)); err != nil {
+			return err
+		}
+		if t.Kind == bundleKind {
+			sealed, err = tx.Get(contentKey(t.ID))
+		}
 		return err
 	})
 	if err != nil {
@@ -89,14 +109,24 @@ func (x *Exchange) pack(ctx context.Context, p partner.Partner, t Transfer) (par
 	if c.header, err = crypto.SealHeader(c.key, p.Card.Body.Recipients[0]); err != nil {
 		return c, err
 	}
-	c.openings = crypto.SealOpenings(c.key, packOpenings(opening))
-	c.file, err = x.Files.Open(t.Payload)
+	if t.Kind == bundleKind {
+		c.file = memoryFile{bytes.NewReader(sealed)}
+	} else {
+		openings = packOpenings(openings)
+		c.file, err = x.Files.Open(t.Payload)
+	}
+	c.openings = crypto.SealOpenings(c.key, openings)
 	if err == nil && c.file.Size() != t.SealedLength {
 		closeQuietly(c.file)
 		err = record.Errorf(record.Damaged, "the sealed file has %d bytes, not %d", c.file.Size(), t.SealedLength)
 	}
 	return c, err
 }
+
+// memoryFile is a payload that is kept in no file of its own.
+type memoryFile struct{ *bytes.Reader }
+
+func (memoryFile) Close() error { return nil }
 
 // unsendable ends a transfer whose own parts are lost or damaged here: no
 // retry can mend that.
@@ -134,7 +164,7 @@ func (x *Exchange) send(l *link, c parcel, prog *progress) (record.Envelope, err
 	early := min(c.SealedLength, maxEarly)
 	err := l.send(frameOffer, offer{
 		Version: wireVersion, ID: c.ID, Lane: laneOf(c.Kind), SealedLength: c.SealedLength,
-		BodyNonce: c.BodyNonce, Header: c.header, Early: early,
+		BodyNonce: c.BodyNonce, Header: c.header, Early: early, Alone: c.Kind == record.Message,
 	})
 	if err != nil {
 		return record.Envelope{}, err
@@ -311,7 +341,7 @@ func checkSealed(ctx context.Context, c parcel) error {
 		return err
 	}
 	_, digest, err := digestInto(ctx, io.Discard, plain, c.Size)
-	if err == nil && digest != c.Digest {
+	if err == nil && digest != c.Digest && c.Kind != bundleKind { // whose messages have their own
 		err = record.Errorf(record.Damaged, "the sealed file holds another document")
 	}
 	return err
@@ -323,7 +353,7 @@ func (x *Exchange) checkReceipt(ctx context.Context, e record.Envelope, t Transf
 	if err != nil {
 		return err
 	}
-	whole := slices.Equal(r.Body.Entries, []record.Entry{{First: 0, Last: 0, Status: record.StatusReceived}})
+	whole := slices.Equal(r.Body.Entries, []record.Entry{{First: 0, Last: max(t.Items, 1) - 1, Status: record.StatusReceived}})
 	if r.Body.Manifest != t.Record || !whole {
 		return record.Errorf(record.Invalid, "the receipt is not about this document, or does not say that it was received")
 	}
@@ -332,14 +362,14 @@ func (x *Exchange) checkReceipt(ctx context.Context, e record.Envelope, t Transf
 
 // delivered is C2: the receipt holds, so the transfer is over.
 func (x *Exchange) delivered(ctx context.Context, id record.TransferID, receipt record.Envelope, prog *progress) error {
-	v, err := x.Get(ctx, id)
+	sent, err := x.row(ctx, id)
 	if err != nil {
 		return err
 	}
-	if v.Direction != Out {
+	if sent.Direction != Out {
 		return record.Errorf(record.Invalid, "a receipt from the sender itself")
 	}
-	if err := x.checkReceipt(ctx, receipt, v.Transfer); err != nil {
+	if err := x.checkReceipt(ctx, receipt, sent); err != nil {
 		return err
 	}
 	x.at(BeforeDelivered)
@@ -361,6 +391,9 @@ func (x *Exchange) delivered(ctx context.Context, id record.TransferID, receipt 
 		if err := tx.Delete(queueKey(tx, t)); err != nil {
 			return err
 		}
+		if err := dropPayload(tx, t); err != nil {
+			return err
+		}
 		if err := x.pushIfProven(tx, t.Partner, t.Record); err != nil {
 			return err
 		}
@@ -374,7 +407,7 @@ func (x *Exchange) delivered(ctx context.Context, id record.TransferID, receipt 
 	}
 	// At this point the transfer is delivered; a crash after this changes nothing.
 	x.at(AfterDelivered)
-	x.wake(v.Partner, pushWork)
+	x.wake(sent.Partner, pushWork)
 	return nil
 }
 

@@ -24,11 +24,33 @@ func (x *Exchange) erase(tx blobstore.Tx, t *Transfer, by string) (garbage blobs
 	if err := tx.Delete(keyKey(t.ID)); err != nil {
 		return garbage, err
 	}
+	if err := eraseBodies(tx, *t); err != nil {
+		return garbage, err
+	}
 	if garbage, err = t.unmark(tx); err != nil {
 		return garbage, err
 	}
 	t.Erased, t.ErasedBy = x.Now().UnixMilli(), by
 	return garbage, t.put(tx)
+}
+
+// eraseBodies destroys what lies in the journal itself: the body of a message
+// that never came into a bundle, or those of all messages in one.
+func eraseBodies(tx blobstore.Tx, t Transfer) error {
+	ids := []record.TransferID{t.ID}
+	if t.Kind == bundleKind {
+		members, err := membersOf(tx, t.ID)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, members...)
+	}
+	for _, id := range ids {
+		if err := tx.Delete(contentKey(id)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // eraseAll erases what lies in these places of a shelf: in the journal first,

@@ -15,7 +15,7 @@ import (
 // Notarize reads a document and signs a commitment to it, which is anchored.
 // The document is not kept.
 func (x *Exchange) Notarize(ctx context.Context, name, mediaType string, size int64, body io.Reader) (View, error) {
-	if err := checkItem(name, &mediaType, ""); err != nil {
+	if err := checkItem(record.Notarized, name, &mediaType, ""); err != nil {
 		return View{}, err
 	}
 	n, digest, err := digestInto(ctx, io.Discard, body, size)
@@ -57,7 +57,11 @@ func (x *Exchange) Notarize(ctx context.Context, name, mediaType string, size in
 // notarisation, with the proofs that are there by now.
 func (x *Exchange) Evidence(ctx context.Context, id record.TransferID) (file []byte, err error) {
 	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
-		t, err := getTransfer(tx, id)
+		t, err := getItem(tx, id)
+		if err != nil {
+			return err
+		}
+		t, _, err = x.settled(tx, t)
 		if err != nil {
 			return err
 		}
@@ -79,7 +83,7 @@ func (x *Exchange) parts(tx blobstore.ReadTx, t Transfer) (p queue.Parts, err er
 	if p.Records, err = x.recordsOf(tx, t); err != nil {
 		return p, err
 	}
-	if p.Opening, err = tx.Get(openingKey(t.ID)); err != nil {
+	if p.Opening, p.Path, err = x.openingOf(tx, t); err != nil {
 		return p, err
 	}
 	var ids []record.RecordID
@@ -110,6 +114,33 @@ func (x *Exchange) parts(tx blobstore.ReadTx, t Transfer) (p queue.Parts, err er
 		p.Cards = append(p.Cards, card.Envelope)
 	}
 	return p, nil
+}
+
+// openingOf reads the opening of the transfer's item, and makes the path from
+// it to the root of its payload.
+func (x *Exchange) openingOf(tx blobstore.ReadTx, t Transfer) (opening []byte, path []record.Hash, err error) {
+	c, index, err := x.carrier(tx, t)
+	if err != nil {
+		return nil, nil, err
+	}
+	raw, err := tx.Get(openingKey(c.ID))
+	if err != nil || c.Kind != bundleKind {
+		return raw, nil, err
+	}
+	list, err := unpackOpenings(raw)
+	if err != nil || index >= int64(len(list)) {
+		return nil, nil, record.Errorf(record.Damaged, "the openings of a bundle are damaged")
+	}
+	return list[index], record.TreePath(int(index), leavesOf(list)), nil
+}
+
+// leavesOf are the leaves of a payload's items.
+func leavesOf(openings [][]byte) []record.Hash {
+	leaves := make([]record.Hash, len(openings))
+	for i, o := range openings {
+		leaves[i] = record.LeafHash(o)
+	}
+	return leaves
 }
 
 // cardOf finds a card that a record of ours or of a partner names.

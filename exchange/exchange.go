@@ -80,6 +80,8 @@ type Point string
 const (
 	BeforeQueued    Point = "before-queued"    // payload written, C1 not
 	AfterQueued     Point = "after-queued"     // C1
+	BeforeBundled   Point = "before-bundled"   // messages gathered, Cb not
+	AfterBundled    Point = "after-bundled"    // Cb
 	BeforeReceiving Point = "before-receiving" // offer taken, row of the partial not written
 	AfterReceiving  Point = "after-receiving"
 	BeforeStored    Point = "before-stored"    // whole and verified, payload not committed

@@ -256,7 +256,8 @@ func FuzzQueueEntries(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(waiting{keys.Org(), record.TransferID{1}, 7}.value())
+	f.Add(waiting{keys.Org(), record.TransferID{1}, 7, 1}.value())
+	f.Add(waiting{keys.Org(), record.TransferID{1}, 7, 3}.value())
 	f.Add([]byte(keys.Org().Key()))
 	f.Add(make([]byte, 32+16+8)) // no organisation has this key
 	f.Add([]byte{})

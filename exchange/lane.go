@@ -4,21 +4,45 @@ import (
 	"context"
 	"errors"
 
+	"dxd/blobstore"
 	"dxd/partner"
 	"dxd/record"
 )
+
+// errLater says that a partner takes no message for now.
+var errLater = record.Errorf(record.Unavailable, "the partner takes messages later")
+
+// idle tells whether a message to the partner can be on its way at once:
+// nothing waits before it, and the partner was there when it was last looked
+// for. If it is gone since, nothing is lost but that the message waits alone
+// in its bundle.
+func (x *Exchange) idle(tx blobstore.ReadTx, org record.OrgID) (bool, error) {
+	if w := x.outbox.find(org, msgWork); w == nil || !w.isNear() {
+		return false, nil
+	}
+	for _, err := range tx.Scan(laneKey(tx, prefixQueue, org, record.LaneMsg), "", false) {
+		return false, err
+	}
+	return true, nil
+}
 
 // deliverInOrder delivers what waits in the partner's lane of messages, one
 // payload at a time: the next one moves only once the one before it has ended,
 // in a receipt or in a void. So whatever else goes wrong stops the lane until
 // its pause is over.
-func (x *Exchange) deliverInOrder(ctx context.Context, p partner.Partner) error {
+func (x *Exchange) deliverInOrder(ctx context.Context, p partner.Partner, self *worker) error {
 	for {
 		t, key, err := x.nextWaiting(ctx, p.Org, record.LaneMsg, "")
-		if key == "" || err != nil {
+		if key == "" {
 			return err
 		}
-		if err := x.deliverOne(ctx, p, t); err != nil {
+		if err == nil {
+			err = x.deliverHead(ctx, p, t)
+		} else {
+			err = x.passOver(ctx, p.Org, key, err)
+		}
+		self.found(err == nil)
+		if err != nil {
 			return err
 		}
 		if p, err = x.Book.ByOrg(p.Org); err != nil || p.State != partner.Active {
@@ -27,15 +51,106 @@ func (x *Exchange) deliverInOrder(ctx context.Context, p partner.Partner) error 
 	}
 }
 
-// deliverOne delivers a payload, or ends it.
-func (x *Exchange) deliverOne(ctx context.Context, p partner.Partner, t Transfer) error {
+// deliverHead delivers what stands at the head of the lane, or ends it.
+func (x *Exchange) deliverHead(ctx context.Context, p partner.Partner, t Transfer) error {
 	if x.Now().UnixMilli() >= t.Expires {
 		return x.giveUp(ctx, t.ID, Failed, reasonExpired)
 	}
-	err := x.deliver(ctx, p, t)
+	var err error
+	if t.Record.IsZero() {
+		t, err = x.deliverNew(ctx, p, t)
+	} else {
+		err = x.deliver(ctx, p, t)
+	}
 	var r *refusedError
-	if errors.As(err, &r) && !r.Retry {
+	switch {
+	case errors.As(err, &r) && !r.Retry:
 		return x.giveUp(ctx, t.ID, Failed, knownReason(r.Reason))
+	case errors.As(err, &r):
+		x.Log.Info("a partner takes messages later", "transfer", t.ID, "reason", record.Printable(r.Reason, 80))
+		return errLater
+	}
+	return err
+}
+
+// deliverNew numbers what waits at the head of the lane once a stream to the
+// partner is up, so that as much as possible travels together, and delivers it.
+func (x *Exchange) deliverNew(ctx context.Context, p partner.Partner, t Transfer) (Transfer, error) {
+	stream, err := x.openTransfer(ctx, p)
+	if err != nil {
+		return t, err
+	}
+	c, err := x.commit(ctx, p, t)
+	if err != nil || c.ID.IsZero() {
+		stream.Reset()
+		return t, err
+	}
+	parcel, err := x.pack(ctx, p, c)
+	if err != nil {
+		stream.Reset()
+		return c, x.unsendable(ctx, c, err)
+	}
+	defer closeQuietly(parcel.file)
+	return c, x.deliverOver(ctx, stream, parcel)
+}
+
+// commit is Cb: the carrier that it makes of what waits from t on is numbered
+// and signed before a byte of it is sent, so that a retry sends the same. It is
+// zero if t ended instead.
+func (x *Exchange) commit(ctx context.Context, p partner.Partner, t Transfer) (c Transfer, err error) {
+	if err := x.maySign(); err != nil {
+		return c, err
+	}
+	b := newBundle(p.Org)
+	if t.small() {
+		if b, err = x.gather(ctx, p.Org); err != nil {
+			return c, x.unsendable(ctx, t, err)
+		}
+		if len(b.members) == 0 {
+			return c, nil // t is no longer the head
+		}
+	}
+	x.at(BeforeBundled)
+	err = x.Journal.Update(ctx, func(tx blobstore.Tx) (err error) {
+		if !t.small() {
+			c, err = x.numberLarge(tx, t.ID, p)
+			return err
+		}
+		c, err = x.putBundle(tx, b, p)
+		return err
+	})
+	if errors.Is(err, errTaken) {
+		return Transfer{}, nil // and the next look at the queue finds what is left
+	}
+	if err != nil {
+		return Transfer{}, err
+	}
+	// At this point the payload has its number; a crash after this delivers it
+	// as it is.
+	x.at(AfterBundled)
+	return c, nil
+}
+
+// numberLarge is Cb of a message that travels alone. It is zero if the message
+// ended meanwhile.
+func (x *Exchange) numberLarge(tx blobstore.Tx, id record.TransferID, p partner.Partner) (Transfer, error) {
+	t, err := getTransfer(tx, id)
+	if err != nil || t.State != Queued {
+		return Transfer{}, err
+	}
+	if err := x.numberAlone(tx, &t, p); err != nil {
+		return Transfer{}, err
+	}
+	return t, t.put(tx)
+}
+
+// passOver takes out of the lane what can't even be read: it must not hold up
+// the rest for ever.
+func (x *Exchange) passOver(ctx context.Context, org record.OrgID, key blobstore.Key, err error) error {
+	switch record.KindOf(err) {
+	case record.NotFound, record.Damaged:
+		x.logFailure(org, msgWork, err)
+		return x.Journal.Update(ctx, func(tx blobstore.Tx) error { return tx.Delete(key) })
 	}
 	return err
 }

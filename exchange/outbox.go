@@ -94,9 +94,17 @@ func (x *Exchange) Connected(node record.NodeID) {
 func (x *Exchange) heard(org record.OrgID) {
 	for _, w := range []work{docWork, msgWork, pushWork} {
 		if worker := x.worker(org, w); worker != nil {
+			worker.found(true)
 			token(worker.connected)
 		}
 	}
+}
+
+// find is the worker if one was started.
+func (o *outbox) find(org record.OrgID, w work) *worker {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.workers[workerKey{org, w}]
 }
 
 // worker finds or starts a worker; nil if Run is not running.
@@ -219,7 +227,7 @@ func (x *Exchange) step(ctx context.Context, org record.OrgID, w work, self *wor
 	case docWork:
 		return wait, x.deliverWaiting(ctx, p, &self.pass)
 	case msgWork:
-		return wait, x.deliverInOrder(ctx, p)
+		return wait, x.deliverInOrder(ctx, p, self)
 	case pushWork:
 		return wait, x.pushWaiting(ctx, p)
 	default:
@@ -286,18 +294,29 @@ type waiting struct {
 	org     record.OrgID
 	id      record.TransferID
 	expires int64
+	items   int64 // more than one only of a bundle
 }
 
 func (w waiting) value() []byte {
-	return append(append(w.org.Key(), w.id[:]...), bigEndian(w.expires)...)
+	b := append(append(w.org.Key(), w.id[:]...), bigEndian(w.expires)...)
+	if w.items > 1 {
+		b = append(b, bigEndian(w.items)...)
+	}
+	return b
 }
 
 func parseWaiting(value []byte) (waiting, error) {
 	org, err := orgOf(value)
-	if err != nil || len(value) != 32+16+8 {
+	if err != nil || len(value) != 32+16+8 && len(value) != 32+16+8+8 {
 		return waiting{}, record.Errorf(record.Damaged, "an entry of a queue is cut off")
 	}
-	return waiting{org, record.TransferID(value[32:48]), int64(binary.BigEndian.Uint64(value[48:]))}, nil
+	w := waiting{org, record.TransferID(value[32:48]), int64(binary.BigEndian.Uint64(value[48:])), 1}
+	if items := value[56:]; len(items) > 0 {
+		if w.items = int64(binary.BigEndian.Uint64(items)); w.items < 2 {
+			return waiting{}, record.Errorf(record.Damaged, "an entry of a queue of %d messages", w.items)
+		}
+	}
+	return w, nil
 }
 
 // PartnerChanged is to be called when a partner was added, or its state or

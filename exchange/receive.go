@@ -162,16 +162,34 @@ func (o offer) check() error {
 	if err := o.ID.Check(); err != nil {
 		return err
 	}
-	if o.Lane != record.LaneDoc {
+	if o.Lane != record.LaneDoc && o.Lane != record.LaneMsg {
 		return record.Errorf(record.Invalid, "an offer in lane %q", record.Printable(string(o.Lane), 20))
 	}
-	if _, err := crypto.PlainLength(o.SealedLength); err != nil {
+	plain, err := crypto.PlainLength(o.SealedLength)
+	if err != nil {
 		return err
+	}
+	if o.Lane == record.LaneDoc && o.Alone || o.isBundle() && plain > maxBundle || o.Alone && plain > MaxMessage {
+		return record.Errorf(record.Invalid, "an offer of %d bytes that is no payload of lane %q", plain, o.Lane)
 	}
 	if o.Early != min(o.SealedLength, maxEarly) || len(o.Header) > crypto.MaxHeader {
 		return record.Errorf(record.Invalid, "an offer that is out of bounds")
 	}
 	return nil
+}
+
+// isBundle tells a bundle from what has the id of its one item.
+func (o offer) isBundle() bool { return o.Lane == record.LaneMsg && !o.Alone }
+
+// kind is that of the row under the offer's id.
+func (o offer) kind() record.ItemKind {
+	switch {
+	case o.isBundle():
+		return bundleKind
+	case o.Alone:
+		return record.Message
+	}
+	return record.Document
 }
 
 // lookUp finds what is known of the offered transfer: its receipt if it is
@@ -187,6 +205,9 @@ func (x *Exchange) lookUp(ctx context.Context, a *arrival) (receipt record.Envel
 			t = Transfer{}
 			return nil
 		}
+		if err == nil && (t.Direction != In || t.Partner != a.from.Org || t.Kind != a.offer.kind() || t.small()) {
+			err = record.Errorf(record.Conflict, "the id belongs to another transfer")
+		}
 		if err == nil && t.State.across() {
 			receipt, err = getReceipt(tx, t.ID, receiptFirst)
 		}
@@ -197,8 +218,6 @@ func (x *Exchange) lookUp(ctx context.Context, a *arrival) (receipt record.Envel
 		return receipt, err
 	case t.ID.IsZero():
 		return receipt, nil
-	case t.Direction != In || t.Partner != a.from.Org:
-		return receipt, record.Errorf(record.Conflict, "the id belongs to another transfer")
 	case t.State == Cancelled:
 		return receipt, refuse(reasonCancelled)
 	case t.State == Receiving:
@@ -218,6 +237,9 @@ func (x *Exchange) takeIn(ctx context.Context, a *arrival) error {
 			return refuseForNow(reasonCard) // it used an older card of ours; our hello brings the newer
 		}
 		return err
+	}
+	if a.offer.isBundle() {
+		return x.takeBundle(ctx, a)
 	}
 	if err := x.prepare(ctx, a); err != nil {
 		return x.spoiled(ctx, a, err)
@@ -248,6 +270,18 @@ func (x *Exchange) takeIn(ctx context.Context, a *arrival) error {
 // takeBody takes the rest of the sealed bytes up to the empty frame.
 func (x *Exchange) takeBody(a *arrival) error {
 	x.flight.add(a.prog, int64(len(a.early)), a.in.size)
+	return a.readBody(a.in.size, func(content []byte) error {
+		if err := a.in.write(content); err != nil {
+			return err
+		}
+		x.flight.add(a.prog, int64(frameHeader+len(content)), a.in.size)
+		return nil
+	})
+}
+
+// readBody reads what comes of a body behind the bytes that are here, and
+// hands it on.
+func (a *arrival) readBody(here int64, take func([]byte) error) error {
 	for {
 		t, content, err := a.next()
 		if err != nil {
@@ -259,15 +293,14 @@ func (x *Exchange) takeBody(a *arrival) error {
 		if len(content) == 0 {
 			break
 		}
-		if a.in.size+int64(len(content)) > a.offer.SealedLength {
+		if here += int64(len(content)); here > a.offer.SealedLength {
 			return record.Errorf(record.Invalid, "the body is longer than announced")
 		}
-		if err := a.in.write(content); err != nil {
+		if err := take(content); err != nil {
 			return err
 		}
-		x.flight.add(a.prog, int64(frameHeader+len(content)), a.in.size)
 	}
-	if a.in.size != a.offer.SealedLength {
+	if here != a.offer.SealedLength {
 		return record.Errorf(record.Invalid, "the body is shorter than announced")
 	}
 	return nil
@@ -290,39 +323,46 @@ func (x *Exchange) received(ctx context.Context, a *arrival, v verified) (record
 	if err := a.in.commit(); err != nil {
 		return record.Envelope{}, err
 	}
-	receipt, err := x.Keys.SignReceipt(record.Receipt{
-		Header:   record.Header{Card: x.Book.Self().ID(), Created: x.Now().UnixMilli()},
-		Sender:   a.from.Org,
-		Manifest: v.manifest.ID(),
-		Entries:  []record.Entry{{Status: record.StatusReceived}},
-	})
-	if err != nil {
-		return record.Envelope{}, err
-	}
-	x.at(BeforeReceived)
-	unknown, err := x.update(ctx, func(tx blobstore.Tx) error {
-		if err := partner.Require(tx, a.from.Org, x.Now()); err != nil {
-			return err
-		}
-		return x.putReceived(tx, a, v, receipt.Envelope)
+	receipt, unknown, err := x.acknowledge(ctx, v.manifest, func(tx blobstore.Tx, receipt record.Envelope) error {
+		return x.putReceived(tx, a, v, receipt)
 	})
 	if unknown {
 		a.unsettled()
 	}
+	return receipt, err
+}
+
+// acknowledge is C1': it signs the first receipt about a manifest and writes
+// it together with what put writes. unknown is that of update.
+func (x *Exchange) acknowledge(ctx context.Context, m record.Signed[record.Manifest],
+	put func(blobstore.Tx, record.Envelope) error) (_ record.Envelope, unknown bool, err error) {
+	receipt, err := x.Keys.SignReceipt(record.Receipt{
+		Header:   record.Header{Card: x.Book.Self().ID(), Created: x.Now().UnixMilli()},
+		Sender:   m.Body.Org,
+		Manifest: m.ID(),
+		Entries:  []record.Entry{{Last: m.Body.Items - 1, Status: record.StatusReceived}},
+	})
 	if err != nil {
-		return record.Envelope{}, err
+		return record.Envelope{}, false, err
 	}
-	// At this point the document is received; a crash after this sends the same
+	x.at(BeforeReceived)
+	unknown, err = x.update(ctx, func(tx blobstore.Tx) error {
+		if err := partner.Require(tx, m.Body.Org, x.Now()); err != nil {
+			return err
+		}
+		return put(tx, receipt.Envelope)
+	})
+	if err != nil {
+		return record.Envelope{}, unknown, err
+	}
+	// At this point the payload is received; a crash after this sends the same
 	// receipt when the sender asks again.
 	x.at(AfterReceived)
-	return receipt.Envelope, nil
+	return receipt.Envelope, false, nil
 }
 
 func (x *Exchange) putReceived(tx blobstore.Tx, a *arrival, v verified, receipt record.Envelope) error {
-	if _, err := tx.Get(voidedKey(tx, a.from.Org, v.manifest.ID())); record.KindOf(err) != record.NotFound {
-		return errors.Join(err, refuse(reasonCancelled))
-	}
-	if err := x.checkNumber(tx, v.manifest); err != nil {
+	if err := x.mayReceive(tx, v.manifest); err != nil {
 		return err
 	}
 	t := x.incomingRow(a, Received)
@@ -344,31 +384,54 @@ func (x *Exchange) putReceived(tx blobstore.Tx, a *arrival, v verified, receipt 
 	}
 	t.Name, t.MediaType, t.Size, t.Digest = v.opening.Name, v.opening.MediaType, v.opening.Length, v.opening.Digest
 	t.Record, t.WireBytes = v.manifest.ID(), a.prog.wire
-	if err := tx.Set(recordKey(t.ID), v.manifest.Bytes()); err != nil {
-		return err
-	}
-	if err := tx.Set(byRecordKey(tx, v.manifest.ID()), t.ID[:]); err != nil {
-		return err
-	}
 	if err := tx.Set(openingKey(t.ID), v.raw); err != nil {
 		return err
 	}
 	if err := tx.Set(keyKey(t.ID), x.Keys.WrapFileKey(a.key, t.ID[:])); err != nil {
 		return err
 	}
-	if err := putReceipt(tx, t.ID, receiptFirst, receipt); err != nil {
+	if err := putAcknowledged(tx, t.ID, v.manifest, receipt); err != nil {
 		return err
 	}
-	if err := queue.Add(tx, receipt.ID(), receipt.Leaf()); err != nil {
-		return err
-	}
-	if err := x.tell(tx, event.DocumentReceived, t); err != nil {
+	if err := x.tell(tx, arrivalOf(t.Kind), t); err != nil {
 		return err
 	}
 	if a.in.written {
 		return t.put(tx)
 	}
 	return t.create(tx)
+}
+
+// mayReceive refuses a payload that its sender gave up, or whose number stands
+// for another record, and notes the number.
+func (x *Exchange) mayReceive(tx blobstore.Tx, m record.Signed[record.Manifest]) error {
+	if _, err := tx.Get(voidedKey(tx, m.Body.Org, m.ID())); record.KindOf(err) != record.NotFound {
+		return errors.Join(err, refuse(reasonCancelled))
+	}
+	return x.checkNumber(tx, m)
+}
+
+// putAcknowledged keeps a partner's manifest and our first receipt about it,
+// whose leaf it queues.
+func putAcknowledged(tx blobstore.Tx, id record.TransferID, m record.Signed[record.Manifest], receipt record.Envelope) error {
+	if err := tx.Set(recordKey(id), m.Bytes()); err != nil {
+		return err
+	}
+	if err := tx.Set(byRecordKey(tx, m.ID()), id[:]); err != nil {
+		return err
+	}
+	if err := putReceipt(tx, id, receiptFirst, receipt); err != nil {
+		return err
+	}
+	return queue.Add(tx, receipt.ID(), receipt.Leaf())
+}
+
+// arrivalOf is the event of what arrived.
+func arrivalOf(kind record.ItemKind) event.Type {
+	if kind == record.Message {
+		return event.MessageReceived
+	}
+	return event.DocumentReceived
 }
 
 // checkNumber notes the manifest's number, and refuses a second record with it.

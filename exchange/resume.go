@@ -156,7 +156,7 @@ func (x *Exchange) incomingRow(a *arrival, s State) Transfer {
 		size = 0 // the offer was checked
 	}
 	return Transfer{
-		ID: a.offer.ID, Direction: In, Partner: a.from.Org, Kind: record.Document, Size: size, State: s,
+		ID: a.offer.ID, Direction: In, Partner: a.from.Org, Kind: a.offer.kind(), Size: size, State: s,
 		Created: now, Updated: now, Payload: a.in.file, SealedLength: a.offer.SealedLength, BodyNonce: a.offer.BodyNonce,
 	}
 }

@@ -102,8 +102,9 @@ func (x *Exchange) clearShelf(ctx context.Context, r rule) (wait time.Duration, 
 	}
 }
 
-// maxCleared is how much of a shelf is cleared in one update.
-const maxCleared = 64
+// maxCleared is how much of a shelf is cleared in one update: each may be a
+// bundle of 1,024 messages.
+const maxCleared = 8
 
 // due finds what is due on a shelf from a place on, and says when to look
 // again: what is put there from now on has its time yet to come.

@@ -2,7 +2,6 @@ package exchange
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -22,21 +21,23 @@ import (
 // DefaultExpiry is how long delivery is tried unless the caller says otherwise.
 const DefaultExpiry = 7 * 24 * time.Hour
 
-// Submission is a document that a local application hands over.
+// Submission is a document or a message that a local application hands over.
 type Submission struct {
-	To        []string // aliases
-	Name      string
+	To        []string      // aliases
+	Name      string        // a message has none
 	MediaType string        // "application/octet-stream" if empty
 	RequestID string        // makes the call idempotent
 	Expires   time.Duration // DefaultExpiry if zero
 	Size      int64         // bytes that the body must have; -1 if not known
+
+	kind record.ItemKind
 }
 
 // MaxRequestID is the longest request id in bytes.
 const MaxRequestID = 256
 
 func (s *Submission) check() error {
-	if err := checkItem(s.Name, &s.MediaType, s.RequestID); err != nil {
+	if err := checkItem(s.kind, s.Name, &s.MediaType, s.RequestID); err != nil {
 		return err
 	}
 	if len(s.To) == 0 {
@@ -54,9 +55,12 @@ func (s *Submission) check() error {
 	return nil
 }
 
-func checkItem(name string, mediaType *string, requestID string) error {
-	if err := record.CheckName(name); err != nil {
+func checkItem(kind record.ItemKind, name string, mediaType *string, requestID string) error {
+	if err := record.CheckName(name); err != nil && kind != record.Message {
 		return record.WithHint(err, "give another name with --name")
+	}
+	if kind == record.Message && name != "" {
+		return record.Errorf(record.Invalid, "a message has no name")
 	}
 	if *mediaType == "" {
 		*mediaType = "application/octet-stream"
@@ -83,18 +87,22 @@ type payload struct {
 // promise survives a crash. A request id that is known returns the transfers
 // that it made, and does not read the body.
 func (x *Exchange) Submit(ctx context.Context, s Submission, body io.Reader) ([]View, error) {
+	s.kind = record.Document
 	if err := s.check(); err != nil {
 		return nil, err
 	}
+	return x.submitFile(ctx, s, body, docWork, x.queueDocument)
+}
+
+// submitFile is Submit of what lies sealed in a file, whatever its kind.
+func (x *Exchange) submitFile(ctx context.Context, s Submission, body io.Reader, w work,
+	queue func(blobstore.Tx, Submission, partner.Partner, payload) (record.TransferID, error)) ([]View, error) {
 	// Before all else: what was promised once does not depend on who can be
 	// sent to now.
 	if known, err := x.byRequest(ctx, s); known != nil || err != nil {
 		return known, err
 	}
-	if err := x.maySign(); err != nil {
-		return nil, err
-	}
-	recipients, err := x.recipients(s.To)
+	recipients, err := x.reachable(s)
 	if err != nil {
 		return nil, err
 	}
@@ -102,22 +110,8 @@ func (x *Exchange) Submit(ctx context.Context, s Submission, body io.Reader) ([]
 	if err != nil {
 		return nil, err
 	}
-	x.at(BeforeQueued)
-	ids := make([]record.TransferID, len(recipients))
-	unknown, err := x.update(ctx, func(tx blobstore.Tx) error {
-		if s.RequestID != "" {
-			if _, err := tx.Get(requestKey(tx, s.RequestID)); record.KindOf(err) != record.NotFound {
-				return errTwice
-			}
-		}
-		for i, r := range recipients {
-			t, err := x.queueDocument(tx, s, r, p)
-			if err != nil {
-				return err
-			}
-			ids[i] = t.ID
-		}
-		return putRequest(tx, s.RequestID, ids)
+	ids, unknown, err := x.promise(ctx, s, recipients, w, func(tx blobstore.Tx, to partner.Partner) (record.TransferID, error) {
+		return queue(tx, s, to, p)
 	})
 	if err != nil {
 		if !unknown {
@@ -128,12 +122,47 @@ func (x *Exchange) Submit(ctx context.Context, s Submission, body io.Reader) ([]
 		}
 		return nil, err
 	}
+	return x.views(ctx, ids)
+}
+
+// reachable finds the recipients, and refuses to begin what nobody would take.
+func (x *Exchange) reachable(s Submission) ([]partner.Partner, error) {
+	if err := x.maySign(); err != nil {
+		return nil, err
+	}
+	return x.recipients(s.To)
+}
+
+// promise is C1: it queues one transfer for each recipient, all or none, and
+// wakes their workers. unknown is that of update.
+func (x *Exchange) promise(ctx context.Context, s Submission, recipients []partner.Partner, w work,
+	queue func(blobstore.Tx, partner.Partner) (record.TransferID, error)) (ids []record.TransferID, unknown bool, err error) {
+	x.at(BeforeQueued)
+	unknown, err = x.update(ctx, func(tx blobstore.Tx) error {
+		ids = nil
+		if s.RequestID != "" {
+			if _, err := tx.Get(requestKey(tx, s.RequestID)); record.KindOf(err) != record.NotFound {
+				return errTwice
+			}
+		}
+		for _, r := range recipients {
+			id, err := queue(tx, r)
+			if err != nil {
+				return err
+			}
+			ids = append(ids, id)
+		}
+		return putRequest(tx, s.RequestID, ids)
+	})
+	if err != nil {
+		return nil, unknown, err
+	}
 	// At this point the transfers are queued; a crash after this delivers them.
 	x.at(AfterQueued)
 	for _, r := range recipients {
-		x.wakeToSend(r.Org, docWork, x.Now().Add(s.Expires))
+		x.wakeToSend(r.Org, w, x.Now().Add(s.Expires))
 	}
-	return x.views(ctx, ids)
+	return ids, false, nil
 }
 
 // maySign refuses to sign what nobody would take.
@@ -220,11 +249,16 @@ func digestInto(ctx context.Context, w io.Writer, body io.Reader, size int64) (i
 		}
 		return 0, record.Digest{}, err
 	}
-	if size >= 0 && n != size {
-		return 0, record.Digest{}, record.WithHint(record.Errorf(record.Invalid, "the document was announced with %d bytes and has %d", size, n),
+	return n, record.Digest(hash.Sum(nil)), checkSize(size, n)
+}
+
+// checkSize refuses a body of another size than was announced; -1 is none.
+func checkSize(announced, n int64) error {
+	if announced >= 0 && n != announced {
+		return record.WithHint(record.Errorf(record.Invalid, "the document was announced with %d bytes and has %d", announced, n),
 			"a file must not change while it is sent")
 	}
-	return n, record.Digest(hash.Sum(nil)), nil
+	return nil
 }
 
 // untilDone reads until ctx ends.
@@ -242,42 +276,58 @@ func (u untilDone) Read(p []byte) (int, error) {
 
 // queueDocument writes all of C1 for one recipient: row, opening, file key,
 // number, signed manifest, its leaf, and the place in the partner's queue.
-func (x *Exchange) queueDocument(tx blobstore.Tx, s Submission, to partner.Partner, p payload) (Transfer, error) {
+func (x *Exchange) queueDocument(tx blobstore.Tx, s Submission, to partner.Partner, p payload) (record.TransferID, error) {
 	now := x.Now()
 	if err := partner.Require(tx, to.Org, now); err != nil {
-		return Transfer{}, err
+		return record.TransferID{}, err
 	}
-	t := Transfer{
-		ID: record.TransferID(uuid.Must(uuid.NewV7())), Direction: Out, Partner: to.Org, Kind: record.Document,
-		Name: s.Name, MediaType: s.MediaType, Size: p.size, Digest: p.digest, State: Queued, RequestID: s.RequestID,
-		Created: now.UnixMilli(), Updated: now.UnixMilli(), Expires: now.Add(s.Expires).UnixMilli(),
-		Payload: p.file, SealedLength: p.sealed, BodyNonce: p.nonce,
-	}
-	opening, err := putOpening(tx, t)
-	if err != nil {
-		return t, err
-	}
-	manifest, err := x.number(tx, &t, to, record.Manifest{
-		Items: 1, Root: record.TreeRoot([]record.Hash{record.LeafHash(opening)}),
-		SealedLength: p.sealed, BodyNonce: p.nonce, Beacon: x.Beacon(),
-	})
-	if err != nil {
-		return t, err
-	}
-	if err := x.putRecord(tx, t, manifest.Envelope); err != nil {
-		return t, err
+	t := x.outgoing(s, to, now)
+	t.State = Queued
+	t.carry(p)
+	if err := x.numberAlone(tx, &t, to); err != nil {
+		return t.ID, err
 	}
 	if err := tx.Set(keyKey(t.ID), x.Keys.WrapFileKey(p.key, t.ID[:])); err != nil {
-		return t, err
+		return t.ID, err
 	}
-	return t, t.create(tx)
+	return t.ID, t.create(tx)
+}
+
+// outgoing is a new row that knows nothing of its content.
+func (x *Exchange) outgoing(s Submission, to partner.Partner, now time.Time) Transfer {
+	return Transfer{
+		ID: record.TransferID(uuid.Must(uuid.NewV7())), Direction: Out, Partner: to.Org, Kind: s.kind,
+		Name: s.Name, MediaType: s.MediaType, RequestID: s.RequestID,
+		Created: now.UnixMilli(), Updated: now.UnixMilli(), Expires: now.Add(s.Expires).UnixMilli(),
+	}
+}
+
+// carry makes the transfer that of a payload.
+func (t *Transfer) carry(p payload) {
+	t.Size, t.Digest = p.size, p.digest
+	t.Payload, t.SealedLength, t.BodyNonce = p.file, p.sealed, p.nonce
+}
+
+// numberAlone opens and numbers a transfer that is the one item of its
+// payload, and puts it into its queue. The row is for the caller to write.
+func (x *Exchange) numberAlone(tx blobstore.Tx, t *Transfer, to partner.Partner) error {
+	opening, err := putOpening(tx, *t)
+	if err != nil {
+		return err
+	}
+	manifest, err := x.number(tx, t, to, record.Manifest{
+		Items: 1, Root: record.TreeRoot([]record.Hash{record.LeafHash(opening)}),
+		SealedLength: t.SealedLength, BodyNonce: t.BodyNonce, Beacon: x.Beacon(),
+	})
+	if err != nil {
+		return err
+	}
+	return x.putRecord(tx, *t, manifest.Envelope)
 }
 
 // putOpening draws a salt and keeps the opening of the transfer's one item.
 func putOpening(tx blobstore.Tx, t Transfer) ([]byte, error) {
-	o := record.Opening{Transfer: t.ID, Kind: t.Kind, Name: t.Name, MediaType: t.MediaType, Length: t.Size, Digest: t.Digest}
-	rand.Read(o.Salt[:])
-	raw, err := o.Bytes()
+	raw, err := openingAt(t, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -320,7 +370,10 @@ func (x *Exchange) number(tx blobstore.Tx, t *Transfer, to partner.Partner, m re
 	if signed, err = x.Keys.SignManifest(m); err != nil {
 		return signed, err
 	}
-	h.Record, t.Record, t.Ordinal = signed.ID(), signed.ID(), h.Ordinal
+	h.Record, t.Record = signed.ID(), signed.ID()
+	if t.Ordinal == 0 { // messages took their place before
+		t.Ordinal = h.Ordinal
+	}
 	raw, err := record.Marshal(h)
 	if err != nil {
 		return signed, err
@@ -328,7 +381,12 @@ func (x *Exchange) number(tx blobstore.Tx, t *Transfer, to partner.Partner, m re
 	if err := tx.Set(headKey(tx, to.Org, lane), raw); err != nil {
 		return signed, err
 	}
-	return signed, tx.Set(queueKey(tx, *t), waiting{to.Org, t.ID, t.Expires}.value())
+	return signed, enqueue(tx, *t)
+}
+
+// enqueue puts the transfer into its place in its queue.
+func enqueue(tx blobstore.Tx, t Transfer) error {
+	return tx.Set(queueKey(tx, t), waiting{t.Partner, t.ID, t.Expires, max(t.Items, 1)}.value())
 }
 
 // nextHead is the head that the next number makes, its record not yet known.
@@ -378,8 +436,8 @@ func putRequest(tx blobstore.Tx, id string, transfers []record.TransferID) error
 }
 
 // byRequest gives the transfers of an earlier call with this id, nil if there
-// was none; Conflict if that call had other recipients, or a document of
-// another name or size.
+// was none; Conflict if that call had other recipients, or a document or
+// message of another name or size.
 func (x *Exchange) byRequest(ctx context.Context, s Submission) ([]View, error) {
 	id := s.RequestID
 	if id == "" {
@@ -404,8 +462,7 @@ func (x *Exchange) byRequest(ctx context.Context, s Submission) ([]View, error) 
 		return nil, err
 	}
 	if !x.isOf(s, known) {
-		return nil, record.WithHint(record.Errorf(record.Conflict, "the request id was used for another document, or other recipients"),
-			"a request id stands for one submission; take a new one")
+		return nil, errReused()
 	}
 	return known, nil
 }
@@ -416,7 +473,7 @@ func (x *Exchange) byRequest(ctx context.Context, s Submission) ([]View, error) 
 func (x *Exchange) isOf(s Submission, known []View) bool {
 	for _, v := range known {
 		named := slices.ContainsFunc(s.To, func(alias string) bool { return x.isOrWas(alias, v) })
-		if !named || v.Name != s.Name || s.Size >= 0 && v.Size != s.Size {
+		if !named || v.Kind != s.kind || v.Name != s.Name || s.Size >= 0 && v.Size != s.Size {
 			return false
 		}
 	}
@@ -431,6 +488,11 @@ func (x *Exchange) isOrWas(alias string, v View) bool {
 		return v.Alias == alias
 	}
 	return v.Partner == p.Org
+}
+
+func errReused() error {
+	return record.WithHint(record.Errorf(record.Conflict, "the request id was used for another document or message, or other recipients"),
+		"a request id stands for one submission; take a new one")
 }
 
 func (x *Exchange) views(ctx context.Context, ids []record.TransferID) ([]View, error) {

@@ -9,10 +9,30 @@ import (
 
 // tell appends what happened to a transfer. It belongs into the update in
 // which it happens.
+//
+// What happens to a bundle happens to its messages, and each has an event of
+// its own; but that its manifest came to another state on the chain is one.
 func (x *Exchange) tell(tx blobstore.Tx, what event.Type, t Transfer) error {
-	return event.Append(tx, event.Event{
-		Type: what, Time: x.Now().UnixMilli(), ID: t.ID, Partner: t.Partner, Kind: t.Kind, Reason: t.Reason,
-	})
+	e := event.Event{Type: what, Time: x.Now().UnixMilli(), ID: t.ID, Partner: t.Partner, Kind: t.Kind, Reason: t.Reason}
+	if t.Kind != bundleKind {
+		return event.Append(tx, e)
+	}
+	ids, err := membersOf(tx, t.ID)
+	if err != nil {
+		return err
+	}
+	e.Kind = record.Message
+	switch what {
+	case event.AnchorIncluded, event.AnchorFinal, event.AnchorReorged:
+		e.ID, e.IDs = record.TransferID{}, ids
+		return event.Append(tx, e)
+	}
+	for _, e.ID = range ids {
+		if err := event.Append(tx, e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Anchored is to be called in the update that brings a record to another state

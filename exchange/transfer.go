@@ -55,8 +55,11 @@ func (s State) across() bool { return s == Delivered || s == Received || s.Said(
 // Terminal tells whether the transfer's way has ended without delivery.
 func (s State) Terminal() bool { return s == Failed || s == Cancelled }
 
-// Transfer is the row of one document to or from one partner, or of a
-// notarisation. Times are in ms since 1970.
+// Transfer is the row of one document or message to or from one partner, of a
+// bundle of messages, or of a notarisation. Times are in ms since 1970.
+//
+// The row of a small message that we send is written once: as long as its
+// state is "", it is where its bundle is, or waits for one.
 type Transfer struct {
 	ID        record.TransferID `json:"id"`
 	Direction Direction         `json:"direction"`
@@ -82,13 +85,23 @@ type Transfer struct {
 	BodyNonce    record.BodyNonce `json:"body_nonce,omitzero"`
 	Ordinal      int64            `json:"ordinal,omitzero"` // its place in the lane's queue
 	Record       record.RecordID  `json:"record,omitzero"`  // manifest or notarisation
+
+	Items  int64             `json:"items,omitzero"`  // of a bundle: its messages
+	Bundle record.TransferID `json:"bundle,omitzero"` // of a message from a partner: its carrier
+	Index  int64             `json:"index,omitzero"`  // and its place in it
 }
 
-// View is a transfer with what changes too fast to be stored.
+// bundleKind is the kind of a payload of messages. It never leaves this room:
+// to the outside a bundle is its messages.
+const bundleKind record.ItemKind = "bundle"
+
+// View is a transfer with what is known elsewhere, or changes too fast to be
+// stored.
 type View struct {
 	Transfer
-	Alias     string // the partner's, "" if it was removed
-	BytesDone int64  // of the document
+	carrier   Transfer // zero as long as a message waits for its bundle
+	Alias     string   // the partner's, "" if it was removed
+	BytesDone int64    // of the document
 	Anchor    queue.State
 }
 
@@ -114,6 +127,10 @@ const (
 	prefixNumber  blobstore.Key = "x/k/" // <org>/<lane>/<epoch><sequence>: the record with it
 	prefixPush    blobstore.Key = "x/p/" // <org>/<record>: what the partner is to be told
 	prefixShelf   blobstore.Key = "x/d/" // <shelf>/<time><transfer>: what is kept for some time
+	prefixContent blobstore.Key = "x/c/" // <transfer>: a message's body, or the sealed body of a bundle
+	prefixMembers blobstore.Key = "x/g/" // <bundle>: its messages
+	prefixBundled blobstore.Key = "x/q/" // <org>/<ordinal of its first message>: our bundle
+	prefixPlace   blobstore.Key = "x/z/" // <org>/: the last ordinal in its queue of messages
 	prefixAlarm   blobstore.Key = "x/l/" // <org>/: the alarms about it that were told not long ago
 )
 
@@ -123,6 +140,8 @@ func openingKey(id record.TransferID) blobstore.Key { return prefixOpening + blo
 func recordKey(id record.TransferID) blobstore.Key  { return prefixRecord + blobstore.Key(id[:]) }
 func lastKey(id record.TransferID) blobstore.Key    { return prefixLast + blobstore.Key(id[:]) }
 func voidKey(id record.TransferID) blobstore.Key    { return prefixVoid + blobstore.Key(id[:]) }
+func contentKey(id record.TransferID) blobstore.Key { return prefixContent + blobstore.Key(id[:]) }
+func membersKey(id record.TransferID) blobstore.Key { return prefixMembers + blobstore.Key(id[:]) }
 func fileKey(id blobstore.FileID) blobstore.Key     { return prefixFile + blobstore.Key(id[:]) }
 
 func timeKey(t Transfer) blobstore.Key {
@@ -155,7 +174,7 @@ func getTransfer(tx blobstore.ReadTx, id record.TransferID) (Transfer, error) {
 	var t Transfer
 	raw, err := tx.Get(rowKey(id))
 	if record.KindOf(err) == record.NotFound {
-		return t, record.WithHint(record.Errorf(record.NotFound, "no transfer %s", id), "`dxd transfers` lists them")
+		return t, errNoTransfer(id)
 	}
 	if err != nil {
 		return t, err
@@ -164,6 +183,19 @@ func getTransfer(tx blobstore.ReadTx, id record.TransferID) (Transfer, error) {
 		return t, record.Errorf(record.Damaged, "the row of transfer %s: %w", id, err)
 	}
 	return t, nil
+}
+
+// getItem is getTransfer for what may be shown to those outside.
+func getItem(tx blobstore.ReadTx, id record.TransferID) (Transfer, error) {
+	t, err := getTransfer(tx, id)
+	if err == nil && t.Kind == bundleKind {
+		return Transfer{}, errNoTransfer(id)
+	}
+	return t, err
+}
+
+func errNoTransfer(id record.TransferID) error {
+	return record.WithHint(record.Errorf(record.NotFound, "no transfer %s", id), "`dxd transfers` lists them")
 }
 
 func (t Transfer) put(tx blobstore.Tx) error {
@@ -179,8 +211,10 @@ func (t Transfer) create(tx blobstore.Tx) error {
 	if _, err := tx.Get(rowKey(t.ID)); record.KindOf(err) != record.NotFound {
 		return record.Errorf(record.Conflict, "transfer %s is there already", t.ID)
 	}
-	if err := tx.Set(timeKey(t), nil); err != nil {
-		return err
+	if t.Kind != bundleKind { // which nobody is shown
+		if err := tx.Set(timeKey(t), nil); err != nil {
+			return err
+		}
 	}
 	if err := t.mark(tx); err != nil {
 		return err
@@ -246,10 +280,19 @@ func (f *flight) stop(id record.TransferID) {
 	}
 }
 
+// row reads the row of a transfer, or of a bundle.
+func (x *Exchange) row(ctx context.Context, id record.TransferID) (t Transfer, err error) {
+	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
+		t, err = getTransfer(tx, id)
+		return err
+	})
+	return t, err
+}
+
 // Get finds one transfer.
 func (x *Exchange) Get(ctx context.Context, id record.TransferID) (v View, err error) {
 	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
-		t, err := getTransfer(tx, id)
+		t, err := getItem(tx, id)
 		if err != nil {
 			return err
 		}
@@ -261,12 +304,16 @@ func (x *Exchange) Get(ctx context.Context, id record.TransferID) (v View, err e
 
 // view adds to a row what is known elsewhere.
 func (x *Exchange) view(tx blobstore.ReadTx, t Transfer) (View, error) {
-	v := View{Transfer: t, Anchor: queue.Unanchored}
+	v := View{Anchor: queue.Unanchored}
+	var err error
+	if v.Transfer, v.carrier, err = x.settled(tx, t); err != nil {
+		return v, err
+	}
+	t = v.Transfer
 	if p, err := x.Book.ByOrg(t.Partner); err == nil {
 		v.Alias = p.Alias
 	}
 	if !t.Record.IsZero() {
-		var err error
 		if v.Anchor, err = queue.StateOf(tx, t.Record); err != nil {
 			return v, err
 		}
@@ -274,12 +321,12 @@ func (x *Exchange) view(tx blobstore.ReadTx, t Transfer) (View, error) {
 	if t.State.across() {
 		v.BytesDone = t.Size
 	}
-	if p, moving := x.flight.get(t.ID); moving {
+	if p, moving := x.flight.get(v.carrier.ID); moving {
 		if t.State == Queued {
 			v.State = Sending
 		}
 		v.WireBytes += p.wire
-		if t.State == Queued || t.State == Receiving {
+		if v.carrier.ID == t.ID && (t.State == Queued || t.State == Receiving) {
 			v.BytesDone = min(plainSoFar(p.done), t.Size)
 		}
 	}

@@ -26,16 +26,12 @@ func (x *Exchange) verify(ctx context.Context, a *arrival, c closing) (verified,
 	if v.manifest, err = x.openManifest(ctx, a.from.Org, c.Manifest); err != nil {
 		return v, err
 	}
-	packed, err := crypto.OpenOpenings(a.key, c.Openings)
-	if err != nil {
-		return v, record.Errorf(record.Invalid, "the openings don't open: %w", err)
-	}
-	list, err := unpackOpenings(packed)
+	list, _, err := openOpenings(a.key, c)
 	if err != nil {
 		return v, err
 	}
 	if len(list) != 1 {
-		return v, record.Errorf(record.Invalid, "%d openings for a document", len(list))
+		return v, record.Errorf(record.Invalid, "%d openings for a %s", len(list), a.offer.kind())
 	}
 	v.raw = list[0]
 	if v.opening, err = record.ParseOpening(v.raw); err != nil {
@@ -46,20 +42,39 @@ func (x *Exchange) verify(ctx context.Context, a *arrival, c closing) (verified,
 
 // check compares what is signed with what came.
 func (v verified) check(a *arrival, o opened) error {
-	m := v.manifest.Body
+	if err := checkManifest(v.manifest.Body, a.offer, [][]byte{v.raw}); err != nil {
+		return err
+	}
 	switch {
-	case m.Lane != record.LaneDoc || m.Items != 1:
-		return record.Errorf(record.Invalid, "the manifest is not of a document")
-	case m.SealedLength != a.in.size || m.BodyNonce != a.offer.BodyNonce:
-		return record.Errorf(record.Invalid, "the manifest is of another body")
-	case m.Root != record.TreeRoot([]record.Hash{record.LeafHash(v.raw)}):
-		return record.Errorf(record.Invalid, "the opening is not of this manifest")
-	case v.opening.Transfer != a.offer.ID || v.opening.Index != 0 || v.opening.Kind != record.Document:
+	case v.opening.Transfer != a.offer.ID || v.opening.Index != 0 || v.opening.Kind != a.offer.kind():
 		return record.Errorf(record.Invalid, "the opening is of another transfer")
 	case v.opening.Length != o.length || v.opening.Digest != o.digest:
 		return record.Errorf(record.Invalid, "the document is not the one that was signed")
 	}
 	return nil
+}
+
+// checkManifest compares a manifest with the offer, whose body came whole, and
+// with the openings.
+func checkManifest(m record.Manifest, o offer, openings [][]byte) error {
+	switch {
+	case m.Lane != o.Lane || m.Items != int64(len(openings)):
+		return record.Errorf(record.Invalid, "the manifest is not of this lane, or of another number of items")
+	case m.SealedLength != o.SealedLength || m.BodyNonce != o.BodyNonce:
+		return record.Errorf(record.Invalid, "the manifest is of another body")
+	case m.Root != record.TreeRoot(leavesOf(openings)):
+		return record.Errorf(record.Invalid, "the openings are not those of this manifest")
+	}
+	return nil
+}
+
+// openOpenings opens and unpacks the openings.
+func openOpenings(key crypto.FileKey, c closing) (list [][]byte, packed []byte, err error) {
+	if packed, err = crypto.OpenOpenings(key, c.Openings); err != nil {
+		return nil, nil, record.Errorf(record.Invalid, "the openings don't open: %w", err)
+	}
+	list, err = unpackOpenings(packed)
+	return list, packed, err
 }
 
 // openManifest verifies a manifest from the partner to us.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"dxd/blobstore"
 	"dxd/hashanchor/queue"
 	"dxd/record"
 )
@@ -56,6 +57,8 @@ func (x *Exchange) Wait(ctx context.Context, id record.TransferID, g Goal, seen 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	row := x.Journal.Watch(ctx, rowKey(id))
+	var carried <-chan struct{}
+	var watched blobstore.Key // by carried
 	anchor := x.Journal.Watch(ctx, queue.KeyPrefix)
 	ticker := time.NewTicker(progressPace)
 	defer ticker.Stop()
@@ -63,6 +66,14 @@ func (x *Exchange) Wait(ctx context.Context, id record.TransferID, g Goal, seen 
 		v, err := x.Get(ctx, id)
 		if err != nil || g.met(v) {
 			return v, err
+		}
+		key, err := x.carrierKey(ctx, v)
+		if err != nil {
+			return v, err
+		}
+		if key != watched {
+			carried, watched = x.Journal.Watch(ctx, key), key
+			continue // it may have moved in between
 		}
 		var tick <-chan time.Time
 		if seen != nil {
@@ -73,10 +84,28 @@ func (x *Exchange) Wait(ctx context.Context, id record.TransferID, g Goal, seen 
 		}
 		select {
 		case <-row:
+		case <-carried:
 		case <-anchor:
 		case <-tick:
 		case <-ctx.Done():
 			return v, ctx.Err()
 		}
 	}
+}
+
+// carrierKey begins the keys that change when what carries the transfer does;
+// "" where the transfer's own row does. A message that waits for its bundle
+// looks out for any to its partner.
+func (x *Exchange) carrierKey(ctx context.Context, v View) (key blobstore.Key, err error) {
+	switch {
+	case !v.small():
+		return "", nil
+	case !v.carrier.ID.IsZero():
+		return rowKey(v.carrier.ID), nil
+	}
+	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
+		key = orgKey(tx, prefixBundled, v.Partner)
+		return nil
+	})
+	return key, err
 }

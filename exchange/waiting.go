@@ -15,11 +15,11 @@ func (x *Exchange) Waiting(ctx context.Context) (counts map[record.OrgID]int64, 
 			if err != nil {
 				return err
 			}
-			org, err := orgOf(e.Value)
+			w, err := parseWaiting(e.Value)
 			if err != nil {
 				return err
 			}
-			counts[org]++
+			counts[w.org] += w.items
 		}
 		return nil
 	})

@@ -55,8 +55,9 @@ type offer struct {
 	Lane         record.Lane       `json:"lane"`
 	SealedLength int64             `json:"sealed_length"` // -1: not known yet
 	BodyNonce    record.BodyNonce  `json:"body_nonce"`
-	Header       []byte            `json:"header"` // age, for the recipient's key
-	Early        int64             `json:"early"`  // body bytes that follow at once
+	Header       []byte            `json:"header"`         // age, for the recipient's key
+	Early        int64             `json:"early"`          // body bytes that follow at once
+	Alone        bool              `json:"alone,omitzero"` // in the lane of messages: one message under its own id, no bundle
 }
 
 // answer says where the sender goes on, or that the payload is here.
@@ -238,6 +239,9 @@ func resetWith(ctx context.Context, s Stream) (stop func() bool) {
 // resetter resets a stream whose fate interests nobody any more.
 func resetter(s Stream) func() { return func() { s.Reset() } }
 
+// openingLength is how many bytes say how long a packed opening is.
+const openingLength = 4
+
 // packOpenings writes openings one after the other, each behind its length.
 func packOpenings(list ...[]byte) []byte {
 	var b []byte
@@ -252,15 +256,16 @@ func packOpenings(list ...[]byte) []byte {
 func unpackOpenings(b []byte) ([][]byte, error) {
 	var list [][]byte
 	for len(b) > 0 {
-		if len(b) < 4 || len(list) == record.MaxItems {
+		if len(b) < openingLength || len(list) == record.MaxItems {
 			return nil, record.Errorf(record.Invalid, "openings that are cut off or too many")
 		}
 		n := binary.BigEndian.Uint32(b)
-		if n > record.MaxOpening || int(n) > len(b)-4 {
+		if n > record.MaxOpening || int(n) > len(b)-openingLength {
 			return nil, record.Errorf(record.Invalid, "an opening of %d bytes", n)
 		}
-		list = append(list, b[4:4+n])
-		b = b[4+n:]
+		b = b[openingLength:]
+		list = append(list, b[:n])
+		b = b[n:]
 	}
 	return list, nil
 }

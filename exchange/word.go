@@ -56,7 +56,7 @@ func (x *Exchange) Say(ctx context.Context, id record.TransferID, w Word) (View,
 	}
 	x.at(BeforeSaid)
 	err := x.Journal.Update(ctx, func(tx blobstore.Tx) error {
-		t, err := getTransfer(tx, id)
+		t, err := getItem(tx, id)
 		if err != nil {
 			return err
 		}
@@ -175,7 +175,7 @@ func (x *Exchange) wordOn(tx blobstore.ReadTx, t Transfer) (record.Entry, error)
 // there is neither.
 func (x *Exchange) Application(ctx context.Context, id record.TransferID) (s string, err error) {
 	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
-		t, err := getTransfer(tx, id)
+		t, err := getItem(tx, id)
 		if err != nil || !t.State.Said() {
 			return err
 		}
@@ -228,7 +228,7 @@ func (x *Exchange) takeWord(ctx context.Context, from record.OrgID, n news) erro
 	}
 	x.at(BeforeHeard)
 	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
-		t, err := getTransfer(tx, n.Transfer)
+		t, err := getItem(tx, n.Transfer)
 		if err != nil {
 			return err
 		}
@@ -249,7 +249,7 @@ func (x *Exchange) takeWord(ctx context.Context, from record.OrgID, n news) erro
 // checkWord tells whether a verified receipt is the next one about an item
 // that we sent, or is known already.
 func (x *Exchange) checkWord(tx blobstore.ReadTx, from record.OrgID, id record.TransferID, r record.Signed[record.Receipt]) (known bool, err error) {
-	t, err := getTransfer(tx, id)
+	t, err := getItem(tx, id)
 	if err != nil {
 		return false, err
 	}

@@ -19,8 +19,9 @@ type worker struct {
 	wake      chan struct{} // one token: look again now
 	connected chan struct{} // one token: and begin the pauses anew
 
-	mu     sync.Mutex // guards expiry
+	mu     sync.Mutex // guards what follows
 	expiry int64      // no waiting transfer expires before this, in ms; 0: not known
+	near   bool       // the partner was there when it was last looked for
 
 	// What follows is run's alone.
 	pause *backoff.ExponentialBackOff
@@ -33,6 +34,19 @@ func (w *worker) expires(ms int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.expiry = min(w.expiry, ms)
+}
+
+// found notes whether the partner was there.
+func (w *worker) found(near bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.near = near
+}
+
+func (w *worker) isNear() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.near
 }
 
 // pass is one way through a partner's queue, over one or more steps.

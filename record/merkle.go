@@ -1,6 +1,8 @@
 package record
 
 import (
+	"math/bits"
+
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -26,6 +28,19 @@ func TreeRoot(leaves []Hash) Hash {
 		panic(err)
 	}
 	return Hash(root)
+}
+
+// TreePath is the inclusion path of the leaf at index among these leaf hashes
+// (RFC 9162, section 2.1.3.1). The index is one of theirs.
+func TreePath(index int, leaves []Hash) []Hash {
+	if len(leaves) < 2 {
+		return nil
+	}
+	left := 1 << (bits.Len(uint(len(leaves)-1)) - 1) // the largest power of two below their number
+	if index < left {
+		return append(TreePath(index, leaves[:left]), TreeRoot(leaves[left:]))
+	}
+	return append(TreePath(index-left, leaves[left:]), TreeRoot(leaves[:left]))
 }
 
 // MaxPath is the longest inclusion path of a tree: 2^32 leaves are more than

@@ -55,6 +55,20 @@ func pathTo(t *testing.T, index, size int) (leaf record.Hash, path []record.Hash
 	return record.Hash(tree.LeafHash(uint64(index))), path, record.Hash(tree.Hash())
 }
 
+func TestPathsAreThoseOfAnotherImplementation(t *testing.T) {
+	for size := 1; size <= 33; size++ {
+		var leaves []record.Hash
+		for index := range size {
+			leaves = append(leaves, record.LeafHash([]byte{byte(index), byte(index >> 8)}))
+		}
+		for index := range size {
+			if _, want, _ := pathTo(t, index, size); !slices.Equal(record.TreePath(index, leaves), want) {
+				t.Errorf("the path of leaf %d of %d is another", index, size)
+			}
+		}
+	}
+}
+
 func TestPathLeadsToTheRoot(t *testing.T) {
 	for size := 1; size <= 33; size++ {
 		for index := range size {
