@@ -22,7 +22,7 @@ import (
 // through Index. Each room's keys begin with a prefix of its own.
 //
 // A key has 1 to 1024 bytes and does not begin with "!". A journal takes values
-// of up to 1,023 KiB, and updates of up to 1 MiB with keys and 10,000 keys.
+// of up to 1,023 KiB, and updates of up to 1,792 KiB with keys and 10,000 keys.
 // What it does not take is refused as Invalid.
 type Key string
 

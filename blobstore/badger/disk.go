@@ -15,7 +15,7 @@ import (
 // floor is what has to be free before Badger may write at all. It writes
 // through memory maps of sparse files, and a page that finds no room on the
 // disk ends the process (SIGBUS) where a write would have got an error.
-const floor = 24 << 20
+const floor = 32 << 20
 
 // maxMerge bounds how much of a level one merge is taken to rewrite.
 const maxMerge = 64 << 20

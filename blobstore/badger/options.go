@@ -13,8 +13,9 @@ import (
 )
 
 // memTableSize bounds most of what Badger holds in memory. A transaction may
-// take 15 % of it.
-const memTableSize = 8 << 20
+// take 15 % of it: 1.8 MiB, so that a full bundle of messages is received in
+// one update.
+const memTableSize = 12 << 20
 
 // valueThreshold is where Badger would begin to put values into its value
 // log. Ours stay below, in its tables, and the value log stays empty: Badger
@@ -34,7 +35,7 @@ func tuned(dir string, log *logger) badger.Options {
 	o.ValueThreshold = valueThreshold
 	o.ValueLogFileSize = 1 << 20 // the least; it stays empty
 	o.NumCompactors = 2          // the least
-	o.NumLevelZeroTables = 3     // of 8 MiB each, so that compactions stay small
+	o.NumLevelZeroTables = 3     // of 12 MiB each, so that compactions stay small
 	o.NumLevelZeroTablesStall = 8
 	o.CompactL0OnClose = true // what was deleted is gone after a stop
 

@@ -346,6 +346,14 @@ func testFits(t *testing.T, open Opener) {
 		return errors.Join(tx.Set("large", make([]byte, 1023<<10)), tx.Set(blobstore.Key(strings.Repeat("k", 1024)), nil))
 	})
 	wantValue(t, j, "large", string(make([]byte, 1023<<10)))
+	update(t, j, func(tx blobstore.Tx) error { // as large as the largest bundle of messages makes it
+		for i := range 4000 {
+			if err := tx.Set(blobstore.Key(fmt.Sprintf("%04d", i)), make([]byte, 384)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func testBadKeys(t *testing.T, open Opener) {
