@@ -11,11 +11,13 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"dxd/api/apitype"
+	"dxd/event"
 	"dxd/exchange"
 	"dxd/hashanchor/queue"
 	"dxd/partner"
@@ -26,6 +28,7 @@ import (
 type Config struct {
 	Exchange *exchange.Exchange
 	Book     *partner.Book
+	Events   *event.Log
 
 	Version   apitype.Version
 	Node      record.NodeID
@@ -39,18 +42,25 @@ type Config struct {
 	// compares in constant time, or by a hash.
 	Authorize func(token string) []Scope
 	Log       *slog.Logger
+
+	// Heartbeat is how long a stream of events is silent at most (15 s if 0),
+	// so that a client notices that its connection is dead. Patience is how
+	// long a client may take to read what was sent (30 s if 0).
+	Heartbeat, Patience time.Duration
 }
 
 // API answers requests.
 type API struct {
 	Config
 	mux                *http.ServeMux
-	specJSON, specYAML []byte // the OpenAPI document
+	specJSON, specYAML []byte        // the OpenAPI document
+	streams            chan struct{} // holds a token for each stream of events
 }
 
 // New makes the API. The OpenAPI document is made here, too.
 func New(c Config) (*API, error) {
-	a := &API{Config: c, mux: http.NewServeMux()}
+	c.Heartbeat, c.Patience = orDefault(c.Heartbeat, defaultHeartbeat), orDefault(c.Patience, defaultPatience)
+	a := &API{Config: c, mux: http.NewServeMux(), streams: make(chan struct{}, maxStreams)}
 	h := humago.New(a.mux, a.settings())
 	h.UseMiddleware(refineStatus, a.authorise)
 	for _, r := range a.routes() {

@@ -66,7 +66,7 @@ func problem(t *testing.T, resp *http.Response) apitype.Problem {
 	return p
 }
 
-var example = strings.NewReplacer("{id}", "0190b8f0-3c5e-7abc-8def-0123456789ab", "{alias}", "bob")
+var example = strings.NewReplacer("{id}", "0190b8f0-3c5e-7abc-8def-0123456789ab", "{alias}", "bob", "{name}", "app")
 
 func TestEachRouteAsksForATokenAndItsScope(t *testing.T) {
 	h := newHouse(t)

@@ -20,6 +20,7 @@ import (
 	"dxd/blobstore/badger"
 	"dxd/client"
 	"dxd/crypto"
+	"dxd/event"
 	"dxd/exchange"
 	"dxd/hashanchor/queue"
 	"dxd/partner"
@@ -38,6 +39,8 @@ type house struct {
 	tcp   string // host:port
 	log   *syncBuffer
 	stop  func() // ends both servers, as the daemon does
+
+	events *event.Log
 }
 
 // The tokens of a house.
@@ -76,11 +79,13 @@ func newHouse(t *testing.T) *house {
 		Beacon: func() record.Beacon { return record.Beacon{} }, Now: time.Now, Log: log,
 	})
 	q := queue.Open(queue.Config{Journal: h.store, Log: log})
+	h.events = &event.Log{Journal: h.store, Now: time.Now}
 	h.api, err = api.New(api.Config{
-		Exchange: h.x, Book: book, Version: apitype.Version{Version: "1.2.3", Commit: "abc", Go: "go1"},
+		Exchange: h.x, Book: book, Events: h.events, Version: apitype.Version{Version: "1.2.3", Commit: "abc", Go: "go1"},
 		Node: keys.Node(), Account: keys.Account(), Addresses: addrs,
 		Connected: func(record.NodeID) bool { return false },
 		Anchoring: q.Status, Deploy: deploy, Doctor: doctor, Authorize: scopesOf, Log: log,
+		Heartbeat: 50 * time.Millisecond, Patience: 300 * time.Millisecond,
 	})
 	check(t, err)
 	h.serve(log)

@@ -54,6 +54,13 @@ func (a *API) routes() []route {
 
 		{scope: Send, method: "POST", path: "/notarizations", id: "notarize", summary: "Anchor a salted commitment to the document in the body", add: answer(a, a.notarize), status: http.StatusCreated, consumes: true},
 
+		{scope: Read, method: "GET", path: "/events", id: "events", summary: "What happened, the oldest first; as a stream of server-sent events if Accept says text/event-stream", add: a.addEvents, produces: apitype.EventStreamType},
+		{scope: Read, method: "GET", path: "/events/subscriptions", id: "list-subscriptions", summary: "All subscriptions, those furthest behind first", add: answer(a, a.listSubscriptions)},
+		{scope: Read, method: "GET", path: "/events/subscriptions/{name}", id: "get-subscription", summary: "One subscription", add: answer(a, a.getSubscription)},
+		{scope: Admin, method: "PUT", path: "/events/subscriptions/{name}", id: "subscribe", summary: "Make a subscription; one that is there stays as it is", add: answer(a, a.subscribe)},
+		{scope: Admin, method: "DELETE", path: "/events/subscriptions/{name}", id: "unsubscribe", summary: "Remove a subscription; its stream ends", add: answer(a, a.unsubscribe)},
+		{scope: Read, method: "POST", path: "/events/subscriptions/{name}/ack", id: "acknowledge", summary: "Be done with all events up to one", add: answer(a, a.acknowledge)},
+
 		{scope: Read, method: "GET", path: "/anchor", id: "anchor-status", summary: "How far records have come on the chain", add: answer(a, a.anchorStatus)},
 		{scope: Admin, method: "POST", path: "/anchor/deploy", id: "deploy-anchor", summary: "Deploy the contract and wait until it is included", add: answer(a, a.deployAnchor)},
 		{scope: Admin, method: "GET", path: "/doctor", id: "doctor", summary: "Check the daemon and its surroundings", add: answer(a, a.doctor)},

@@ -193,13 +193,18 @@ func (c *Client) failed(ctx context.Context, k call, err error) error {
 
 // problem reads an error that the daemon sent.
 func problem(resp *http.Response) error {
-	var p apitype.Problem
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err == nil {
-		err = json.Unmarshal(raw, &p)
+	if err != nil {
+		raw = nil
 	}
-	if err != nil || p.Kind == "" || p.Detail == "" {
-		return record.WithHint(record.Errorf(record.Internal, "an answer that is not of the API: %s", record.Printable(resp.Status, 80)),
+	return problemError(raw, resp.Status)
+}
+
+// problemError makes an error of a Problem; what says where it came from.
+func problemError(raw []byte, what string) error {
+	var p apitype.Problem
+	if err := json.Unmarshal(raw, &p); err != nil || p.Kind == "" || p.Detail == "" {
+		return record.WithHint(record.Errorf(record.Internal, "an answer that is not of the API: %s", record.Printable(what, 80)),
 			"is there something else at this address?")
 	}
 	failure := record.Errorf(record.ParseKind(p.Kind), "%s", record.Printable(p.Detail, 2000))
@@ -216,7 +221,12 @@ func get[T any](ctx context.Context, c *Client, query url.Values, path ...string
 
 // post calls a route with JSON, or with nothing if in is nil.
 func post[T any](ctx context.Context, c *Client, within time.Duration, in any, path ...string) (T, error) {
-	k := call{method: http.MethodPost, path: path, within: within}
+	return send[T](ctx, c, http.MethodPost, within, in, path...)
+}
+
+// send is post with any method.
+func send[T any](ctx context.Context, c *Client, method string, within time.Duration, in any, path ...string) (T, error) {
+	k := call{method: method, path: path, within: within}
 	if in != nil {
 		raw, err := json.Marshal(in)
 		if err != nil {

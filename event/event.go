@@ -66,6 +66,9 @@ func logKey(seq int64) blobstore.Key {
 // that does what the event tells: then there is never the one without the
 // other, and as updates run one after another, the numbers have no gaps.
 func Append(tx blobstore.Tx, e Event) error {
+	if err := e.check(); err != nil {
+		return err
+	}
 	last, err := number(tx, keyLast)
 	if err != nil {
 		return err
@@ -78,6 +81,20 @@ func Append(tx blobstore.Tx, e Event) error {
 		return err
 	}
 	return setNumber(tx, keyLast, last+1)
+}
+
+// check refuses what could not be read back, and would stop every reader.
+func (e Event) check() error {
+	ids := e.IDs
+	if !e.ID.IsZero() {
+		ids = append(ids[:len(ids):len(ids)], e.ID)
+	}
+	for _, id := range ids {
+		if err := id.Check(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // number reads a number of an event; 0 if none is there.

@@ -121,9 +121,9 @@ func TestWhatIsGoneIsNotSkippedSilently(t *testing.T) {
 			t.Errorf("behind %d come %v, %v", after, page, err)
 		}
 	}
-	_, err := l.Subscribe(t.Context(), "late", 1)
-	wantKind(t, "a subscription to what is gone", err, record.Gone)
-	s, err := l.Subscribe(t.Context(), "late", event.Oldest)
+	wantKind(t, "a subscription to what is gone", l.Subscribe(t.Context(), "late", 1), record.Gone)
+	check(t, l.Subscribe(t.Context(), "late", event.Oldest))
+	s, err := l.Subscription(t.Context(), "late")
 	if check(t, err); s.Acked != 3 {
 		t.Errorf("a new subscription begins behind %d", s.Acked)
 	}

@@ -75,12 +75,12 @@ func (s Subscription) put(tx blobstore.Tx) error {
 
 // Subscribe makes a subscription that begins behind a number. One that is there
 // already stays as it is.
-func (l *Log) Subscribe(ctx context.Context, name string, after int64) (s Subscription, err error) {
+func (l *Log) Subscribe(ctx context.Context, name string, after int64) error {
 	if err := CheckName(name); err != nil {
-		return s, err
+		return err
 	}
-	err = l.Journal.Update(ctx, func(tx blobstore.Tx) (err error) {
-		s, err = getSubscription(tx, name)
+	return l.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		s, err := getSubscription(tx, name)
 		if record.KindOf(err) != record.NotFound {
 			return err
 		}
@@ -99,14 +99,14 @@ func (l *Log) Subscribe(ctx context.Context, name string, after int64) (s Subscr
 		}
 		return s.put(tx)
 	})
-	return s, err
 }
 
 // Acknowledge notes that a consumer is done with all events up to this number;
 // when it returns, that survives a crash. An older number changes nothing.
-func (l *Log) Acknowledge(ctx context.Context, name string, seq int64) (s Subscription, err error) {
-	err = l.Journal.Update(ctx, func(tx blobstore.Tx) (err error) {
-		if s, err = getSubscription(tx, name); err != nil {
+func (l *Log) Acknowledge(ctx context.Context, name string, seq int64) error {
+	return l.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		s, err := getSubscription(tx, name)
+		if err != nil {
 			return err
 		}
 		last, err := number(tx, keyLast)
@@ -119,7 +119,6 @@ func (l *Log) Acknowledge(ctx context.Context, name string, seq int64) (s Subscr
 		s.Acked, s.Updated = seq, l.Now().UnixMilli()
 		return s.put(tx)
 	})
-	return s, err
 }
 
 // Unsubscribe removes a subscription; whoever attends to it is sent away.
@@ -159,30 +158,45 @@ type Standing struct {
 	Since  int64 // ms since 1970 when the oldest of them happened; 0 if there is none
 }
 
+// standing looks at the log from where the subscription is.
+func (s Subscription) standing(tx blobstore.ReadTx) (Standing, error) {
+	last, err := number(tx, keyLast)
+	if err != nil {
+		return Standing{}, err
+	}
+	at := Standing{Subscription: s, Behind: last - s.Acked}
+	next, err := After(tx, s.Acked, 1)
+	if len(next) > 0 {
+		at.Since = next[0].Time
+	}
+	return at, err
+}
+
+// Subscription finds one; NotFound if there is none.
+func (l *Log) Subscription(ctx context.Context, name string) (at Standing, err error) {
+	err = l.Journal.View(ctx, func(tx blobstore.ReadTx) error {
+		s, err := getSubscription(tx, name)
+		if err == nil {
+			at, err = s.standing(tx)
+		}
+		return err
+	})
+	return at, err
+}
+
 // Standings lists the subscriptions, those that are furthest behind first.
 func (l *Log) Standings(ctx context.Context) (all []Standing, err error) {
 	err = l.Journal.View(ctx, func(tx blobstore.ReadTx) error {
 		all = nil
-		last, err := number(tx, keyLast)
-		if err != nil {
-			return err
-		}
 		subs, err := subscriptions(tx)
-		if err != nil {
-			return err
-		}
 		for _, s := range subs {
-			next, err := After(tx, s.Acked, 1)
+			at, err := s.standing(tx)
 			if err != nil {
 				return err
 			}
-			at := Standing{Subscription: s, Behind: last - s.Acked}
-			if len(next) > 0 {
-				at.Since = next[0].Time
-			}
 			all = append(all, at)
 		}
-		return nil
+		return err
 	})
 	slices.SortFunc(all, func(a, b Standing) int {
 		return cmp.Or(cmp.Compare(b.Behind, a.Behind), cmp.Compare(a.Name, b.Name))

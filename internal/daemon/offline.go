@@ -88,7 +88,7 @@ func (o *Offline) serve(ctx context.Context) (err error) {
 
 func (o *Offline) newAPI() (*api.API, error) {
 	return api.New(api.Config{
-		Exchange: o.exchange, Book: o.Book,
+		Exchange: o.exchange, Book: o.Book, Events: o.Events,
 		Version: apitype.Version{Version: o.build.Version, Commit: o.build.Commit, Go: o.build.Go},
 		Node:    o.Keys.Node(), Account: o.Keys.Account(), Addresses: o.addresses,
 		Connected: func(record.NodeID) bool { return false },

@@ -57,7 +57,7 @@ func (d *Daemon) newAPI() (*api.API, error) {
 	}
 	b := d.options.Build
 	return api.New(api.Config{
-		Exchange: d.Exchange, Book: d.Book,
+		Exchange: d.Exchange, Book: d.Book, Events: d.Events,
 		Version: apitype.Version{Version: b.Version, Commit: b.Commit, Go: b.Go},
 		Node:    d.Host.Node(), Account: d.Keys.Account(), Addresses: d.Host.Addrs, Connected: d.Host.Connected,
 		Anchoring: func(ctx context.Context) (queue.Status, error) { return d.Queue().Status(ctx) },
