@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"io"
@@ -75,13 +76,16 @@ func (a *API) download(c *exchange.Content, in *contentInput) (download, error) 
 func describe(c *exchange.Content) http.Header {
 	return http.Header{
 		"Content-Type":            {harmless(c.MediaType)},
-		"Content-Disposition":     {disposition(c.Name)},
+		"Content-Disposition":     {disposition(fileName(c))},
 		"Content-Security-Policy": {"default-src 'none'; sandbox"},
 		"Accept-Ranges":           {"bytes"},
 		"Etag":                    {`"` + c.Digest.Hex() + `"`},
 		"Repr-Digest":             {"sha-256=:" + base64.StdEncoding.EncodeToString(c.Digest[:]) + ":"}, // RFC 9530, section 3
 	}
 }
+
+// fileName is what a browser should call the download. A message has no name.
+func fileName(c *exchange.Content) string { return cmp.Or(c.Name, c.ID.String()) }
 
 // disposition keeps a browser from showing the document. The name goes in the
 // encoding of RFC 8187 where it is not plain ASCII (RFC 6266, section 4.3).
@@ -129,7 +133,7 @@ func sealed(c *exchange.Content) (download, error) {
 	r, size, err := c.Sealed()
 	return download{status: http.StatusOK, length: size, body: r, header: http.Header{
 		"Content-Type":        {"application/octet-stream"},
-		"Content-Disposition": {disposition(c.Name + ".age")},
+		"Content-Disposition": {disposition(fileName(c) + ".age")},
 	}}, err
 }
 

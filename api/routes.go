@@ -46,6 +46,7 @@ func (a *API) routes() []route {
 		{scope: Admin, method: "POST", path: "/partners/{alias}/resume", id: "resume-partner", summary: "Let a suspended partner in again", add: answer(a, a.resumePartner)},
 
 		{scope: Send, method: "POST", path: "/transfers", id: "send", summary: "Send the document in the body to one or more partners", add: answer(a, a.send), status: http.StatusCreated, consumes: true},
+		{scope: Send, method: "POST", path: "/messages", id: "send-message", summary: "Send the message in the body, of at most 16 MiB, to one or more partners, behind all that were sent before", add: answer(a, a.sendMessage), status: http.StatusCreated, consumes: true},
 		{scope: Read, method: "GET", path: "/transfers", id: "list-transfers", summary: "Transfers, newest first", add: answer(a, a.listTransfers)},
 		{scope: Read, method: "GET", path: "/transfers/{id}", id: "get-transfer", summary: "One transfer or notarisation; with wait, once it has come that far", add: answer(a, a.getTransfer)},
 		{scope: Send, method: "POST", path: "/transfers/{id}/cancel", id: "cancel", summary: "Stop a transfer that is not delivered", add: answer(a, a.cancel)},

@@ -11,18 +11,31 @@ import (
 	"dxd/record"
 )
 
-type sendInput struct {
+type messageInput struct {
 	To        []string `query:"to,explode" required:"true" doc:"Alias of a recipient; may be repeated"`
-	Name      string   `query:"name" required:"true" doc:"The document's name"`
 	RequestID string   `query:"request_id" doc:"Makes the call idempotent"`
 	Expires   string   `query:"expires" doc:"When delivery is given up, such as 24h; 168h unless told"`
 	request
 }
 
+type sendInput struct {
+	Name string `query:"name" required:"true" doc:"The document's name"`
+	messageInput
+}
+
 // send streams the body into the exchange. It reads as fast as the document is
 // sealed, however long that takes.
 func (a *API) send(ctx context.Context, in *sendInput) (apitype.Submitted, error) {
-	s := exchange.Submission{To: in.To, Name: in.Name, RequestID: in.RequestID, Size: in.r.ContentLength}
+	return in.submit(ctx, in.Name, a.Exchange.Submit)
+}
+
+func (a *API) sendMessage(ctx context.Context, in *messageInput) (apitype.Submitted, error) {
+	return in.submit(ctx, "", a.Exchange.SubmitMessage)
+}
+
+func (in *messageInput) submit(ctx context.Context, name string,
+	submit func(context.Context, exchange.Submission, io.Reader) ([]exchange.View, error)) (apitype.Submitted, error) {
+	s := exchange.Submission{To: in.To, Name: name, RequestID: in.RequestID, Size: in.r.ContentLength}
 	var err error
 	if s.MediaType, err = in.mediaType(); err != nil {
 		return apitype.Submitted{}, err
@@ -30,7 +43,7 @@ func (a *API) send(ctx context.Context, in *sendInput) (apitype.Submitted, error
 	if s.Expires, err = duration("expires", in.Expires); err != nil {
 		return apitype.Submitted{}, err
 	}
-	views, err := a.Exchange.Submit(ctx, s, in.document())
+	views, err := submit(ctx, s, in.document())
 	if err != nil {
 		return apitype.Submitted{}, err
 	}

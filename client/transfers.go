@@ -12,10 +12,10 @@ import (
 	"dxd/record"
 )
 
-// Submission is a document to be sent.
+// Submission is a document or a message to be sent.
 type Submission struct {
-	To        []string // aliases
-	Name      string
+	To        []string      // aliases
+	Name      string        // a message has none
 	Type      string        // media type; "application/octet-stream" if empty
 	RequestID string        // makes the call idempotent, if not empty
 	Expires   time.Duration // when delivery is given up; 0: the daemon's default
@@ -26,14 +26,23 @@ type Submission struct {
 // the document is queued, and survives a crash of the daemon. When it returns
 // with one, a read of the document may be under way for a moment yet.
 func (c *Client) Send(ctx context.Context, s Submission, document io.Reader, size int64) (apitype.Submitted, error) {
-	query := url.Values{"to": s.To, "name": {s.Name}}
+	return s.submit(ctx, c, url.Values{"to": s.To, "name": {s.Name}}, document, size, "transfers")
+}
+
+// SendMessage is Send for a message of at most 16 MiB. Messages to a partner
+// arrive in the order in which these calls returned.
+func (c *Client) SendMessage(ctx context.Context, s Submission, message io.Reader, size int64) (apitype.Submitted, error) {
+	return s.submit(ctx, c, url.Values{"to": s.To}, message, size, "messages")
+}
+
+func (s Submission) submit(ctx context.Context, c *Client, query url.Values, body io.Reader, size int64, path string) (apitype.Submitted, error) {
 	if s.RequestID != "" {
 		query.Set("request_id", s.RequestID)
 	}
 	if s.Expires != 0 {
 		query.Set("expires", s.Expires.String())
 	}
-	return upload[apitype.Submitted](ctx, c, query, s.Type, document, size, "transfers")
+	return upload[apitype.Submitted](ctx, c, query, s.Type, body, size, path)
 }
 
 // Notarize anchors a salted commitment to a document, which is sent to no one

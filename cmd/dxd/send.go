@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"slices"
 	"time"
 
@@ -39,23 +40,28 @@ if --timeout comes first, the exit code is 8 and the work goes on.`,
 		Args: cobra.ExactArgs(1),
 	}
 	cmd.RunE = a.online(func(ctx context.Context, c *client.Client, args []string) error { return a.send(ctx, c, args[0], o) })
-	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
-		if cmd.Flags().Changed("expires") && o.expires <= 0 {
-			return usagef("--expires must be a time to come, such as 24h")
-		}
-		return o.check()
-	}
+	cmd.Flags().StringVar(&o.name, "name", "", "the document's name, if not the file's")
+	cmd.Flags().StringVar(&o.mediaType, "type", "", "media type (default application/octet-stream)")
+	a.submitFlags(cmd, &o)
+	return cmd
+}
+
+// submitFlags are those that documents and messages have in common.
+func (a *app) submitFlags(cmd *cobra.Command, o *sendOptions) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&o.to, "to", nil, "alias of a recipient (repeatable)")
-	flags.StringVar(&o.name, "name", "", "the document's name, if not the file's")
-	flags.StringVar(&o.mediaType, "type", "", "media type (default application/octet-stream)")
 	flags.StringVar(&o.requestID, "request-id", "", "an id of yours: the same one never sends twice")
 	flags.DurationVar(&o.expires, "expires", 0, "when delivery is given up (default 168h)")
 	flags.StringVar(&o.wait, "wait", goals[0], "end once the document is queued, delivered or anchored")
 	flags.DurationVar(&o.timeout, "timeout", 0, "wait no longer than this (default: no limit)")
 	completeFlag(cmd, "to", a.completeAliasFlag)
 	completeFlag(cmd, "wait", cobra.FixedCompletions(goals, cobra.ShellCompDirectiveNoFileComp))
-	return cmd
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed("expires") && o.expires <= 0 {
+			return usagef("--expires must be a time to come, such as 24h")
+		}
+		return o.check()
+	}
 }
 
 func (o sendOptions) check() error {
@@ -83,11 +89,20 @@ func (a *app) send(ctx context.Context, c *client.Client, path string, o sendOpt
 	if err := doc.named(o.name); err != nil {
 		return err
 	}
-	sent, err := a.upload(ctx, c, doc, o)
+	return a.submit(ctx, c, doc, o, c.Send)
+}
+
+// submit is the way by which a document or a message is handed over.
+type submit func(context.Context, client.Submission, io.Reader, int64) (apitype.Submitted, error)
+
+// submit hands a document or a message over, waits as it is told, and says what
+// became of it.
+func (a *app) submit(ctx context.Context, c *client.Client, doc document, o sendOptions, hand submit) error {
+	sent, err := a.upload(ctx, doc, o, hand)
 	if err != nil {
 		return err
 	}
-	// At this point the document is queued: whatever comes, its ids are told.
+	// At this point it is queued: whatever comes, its ids are told.
 	errs := a.waitAll(ctx, c, &sent, o)
 	err = worst(append(errs, a.printSent(sent)))
 	for _, other := range errs {
@@ -98,10 +113,10 @@ func (a *app) send(ctx context.Context, c *client.Client, path string, o sendOpt
 	return err
 }
 
-func (a *app) upload(ctx context.Context, c *client.Client, doc document, o sendOptions) (apitype.Submitted, error) {
+func (a *app) upload(ctx context.Context, doc document, o sendOptions, hand submit) (apitype.Submitted, error) {
 	bar := a.progress("sealing", doc.size)
 	defer bar.done()
-	return c.Send(ctx, client.Submission{
+	return hand(ctx, client.Submission{
 		To: o.to, Name: doc.name, Type: o.mediaType, RequestID: o.requestID, Expires: o.expires,
 	}, bar.reader(doc.until(ctx)), doc.size)
 }
