@@ -11,7 +11,9 @@ import (
 	"dxd/record"
 )
 
-type messageInput struct {
+// MessageInput is exported for huma, which sees no fields of others that are
+// embedded.
+type MessageInput struct {
 	To        []string `query:"to,explode" required:"true" doc:"Alias of a recipient; may be repeated"`
 	RequestID string   `query:"request_id" doc:"Makes the call idempotent"`
 	Expires   string   `query:"expires" doc:"When delivery is given up, such as 24h; 168h unless told"`
@@ -20,7 +22,7 @@ type messageInput struct {
 
 type sendInput struct {
 	Name string `query:"name" required:"true" doc:"The document's name"`
-	messageInput
+	MessageInput
 }
 
 // send streams the body into the exchange. It reads as fast as the document is
@@ -29,11 +31,11 @@ func (a *API) send(ctx context.Context, in *sendInput) (apitype.Submitted, error
 	return in.submit(ctx, in.Name, a.Exchange.Submit)
 }
 
-func (a *API) sendMessage(ctx context.Context, in *messageInput) (apitype.Submitted, error) {
+func (a *API) sendMessage(ctx context.Context, in *MessageInput) (apitype.Submitted, error) {
 	return in.submit(ctx, "", a.Exchange.SubmitMessage)
 }
 
-func (in *messageInput) submit(ctx context.Context, name string,
+func (in *MessageInput) submit(ctx context.Context, name string,
 	submit func(context.Context, exchange.Submission, io.Reader) ([]exchange.View, error)) (apitype.Submitted, error) {
 	s := exchange.Submission{To: in.To, Name: name, RequestID: in.RequestID, Size: in.r.ContentLength}
 	var err error
