@@ -63,9 +63,9 @@ func (a *API) events(ctx context.Context, in *eventsInput) (func(http.ResponseWr
 	if err != nil {
 		return nil, err
 	}
-	all := make([]apitype.Event, 0, len(page))
-	for _, e := range page {
-		all = append(all, a.eventJSON(e))
+	all, err := a.eventsJSON(ctx, page)
+	if err != nil {
+		return nil, err
 	}
 	return func(w http.ResponseWriter) {
 		w.Header().Set("Content-Type", "application/json")
@@ -158,7 +158,7 @@ func (f feed) send(ctx context.Context, reader *event.Reader) error {
 		page, err = f.next(ctx, reader)
 		switch {
 		case err == nil:
-			err = f.put(f.frames(page))
+			err = f.sendPage(ctx, page)
 		case ctx.Err() != nil:
 			return f.farewell(ctx, context.Cause(ctx))
 		case errors.Is(err, context.DeadlineExceeded):
@@ -177,17 +177,36 @@ func (f feed) next(ctx context.Context, reader *event.Reader) ([]event.Event, er
 	return reader.Next(ctx)
 }
 
-// frames is how events look in the stream. JSON has no line feed in it.
-func (f feed) frames(page []event.Event) []byte {
-	var b bytes.Buffer
-	for _, e := range page {
-		data, err := json.Marshal(f.api.eventJSON(e))
+// sendPage sends events, in several pieces where they name many transfers.
+func (f feed) sendPage(ctx context.Context, page []event.Event) error {
+	for len(page) > 0 {
+		some, err := f.api.eventsJSON(ctx, page)
 		if err != nil {
-			panic(err) // a struct of strings and numbers can be encoded
+			return errors.Join(err, f.farewell(ctx, err))
+		}
+		raw, err := frames(some)
+		if err != nil {
+			return err
+		}
+		if err := f.put(raw); err != nil {
+			return err
+		}
+		page = page[len(some):]
+	}
+	return nil
+}
+
+// frames is how events look in the stream. JSON has no line feed in it.
+func frames(some []apitype.Event) ([]byte, error) {
+	var b bytes.Buffer
+	for _, e := range some {
+		data, err := json.Marshal(e)
+		if err != nil {
+			return nil, err
 		}
 		fmt.Fprintf(&b, "id: %d\ndata: %s\n\n", e.Seq, data)
 	}
-	return b.Bytes()
+	return b.Bytes(), nil
 }
 
 // farewell tells why the stream ends, unless it is that the caller has gone or
@@ -215,10 +234,35 @@ func (f feed) put(b []byte) error {
 	return f.out.Flush()
 }
 
+// maxIDs is with how many transfers in them some events are enough for one
+// answer: a bundle alone has up to 1,024.
+const maxIDs = 16 << 10
+
+// eventsJSON shows events, at least the first: fewer than there are if they
+// name many transfers.
+func (a *API) eventsJSON(ctx context.Context, page []event.Event) ([]apitype.Event, error) {
+	all := make([]apitype.Event, 0, len(page))
+	named := 0
+	for _, e := range page {
+		one := a.eventJSON(e)
+		if !e.Bundle.IsZero() {
+			var err error
+			if one.IDs, err = a.Exchange.Members(ctx, e.Bundle); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, one)
+		if named += len(one.IDs); named >= maxIDs {
+			break
+		}
+	}
+	return all, nil
+}
+
 // eventJSON shows an event with the partner's alias as it is now.
 func (a *API) eventJSON(e event.Event) apitype.Event {
 	out := apitype.Event{
-		Seq: e.Seq, Type: string(e.Type), Time: time.UnixMilli(e.Time).UTC(), ID: e.ID, IDs: e.IDs,
+		Seq: e.Seq, Type: string(e.Type), Time: time.UnixMilli(e.Time).UTC(), ID: e.ID,
 		Org: e.Partner, Kind: e.Kind, State: e.State, Reason: e.Reason, Text: e.Text,
 	}
 	if p, err := a.Book.ByOrg(e.Partner); err == nil && p.State != partner.Removed {

@@ -36,16 +36,16 @@ const (
 
 // Event is one thing that happened. What does not apply is left out.
 type Event struct {
-	Seq     int64               `json:"-"` // its number, from 1; Append gives it
-	Type    Type                `json:"type"`
-	Time    int64               `json:"time"`             // ms since 1970
-	ID      record.TransferID   `json:"id,omitzero"`      // the transfer
-	IDs     []record.TransferID `json:"ids,omitzero"`     // instead of ID, of an event about several
-	Partner record.OrgID        `json:"partner,omitzero"` // the transfer's, or who it is about
-	Kind    record.ItemKind     `json:"kind,omitzero"`    // of the transfer
-	State   string              `json:"state,omitzero"`   // of a partner.changed: the partner's
-	Reason  string              `json:"reason,omitzero"`  // why it failed or was refused
-	Text    string              `json:"text,omitzero"`    // of an alarm: what contradicts what
+	Seq     int64             `json:"-"` // its number, from 1; Append gives it
+	Type    Type              `json:"type"`
+	Time    int64             `json:"time"`             // ms since 1970
+	ID      record.TransferID `json:"id,omitzero"`      // the transfer
+	Bundle  record.TransferID `json:"bundle,omitzero"`  // instead of ID: all messages of this bundle
+	Partner record.OrgID      `json:"partner,omitzero"` // the transfer's, or who it is about
+	Kind    record.ItemKind   `json:"kind,omitzero"`    // of the transfer
+	State   string            `json:"state,omitzero"`   // of a partner.changed: the partner's
+	Reason  string            `json:"reason,omitzero"`  // why it failed or was refused
+	Text    string            `json:"text,omitzero"`    // of an alarm: what contradicts what
 }
 
 // KeyPrefix begins all keys of this package.
@@ -85,12 +85,8 @@ func Append(tx blobstore.Tx, e Event) error {
 
 // check refuses what could not be read back, and would stop every reader.
 func (e Event) check() error {
-	ids := e.IDs
-	if !e.ID.IsZero() {
-		ids = append(ids[:len(ids):len(ids)], e.ID)
-	}
-	for _, id := range ids {
-		if err := id.Check(); err != nil {
+	for _, id := range []record.TransferID{e.ID, e.Bundle} {
+		if err := id.Check(); err != nil && !id.IsZero() {
 			return err
 		}
 	}

@@ -41,7 +41,7 @@ func examples(t *testing.T) []event.Event {
 		{Seq: 1, Type: event.DocumentReceived, Time: at, ID: id, Partner: org, Kind: record.Document},
 		{Seq: 2, Type: event.TransferFailed, Time: at + 1, ID: id, Partner: org, Kind: record.Message, Reason: "expired"},
 		{Seq: 3, Type: event.AnchorFinal, Time: at + 2, ID: id, Kind: record.Notarized},
-		{Seq: 4, Type: event.AnchorFinal, Time: at + 3, IDs: []record.TransferID{id, other}, Partner: org, Kind: record.Message},
+		{Seq: 4, Type: event.AnchorFinal, Time: at + 3, Bundle: other, Partner: org, Kind: record.Message},
 		{Seq: 5, Type: event.PartnerChanged, Time: at + 4, Partner: org, State: "suspended"},
 		{Seq: 6, Type: event.Alarm, Time: at + 5, Partner: org, Text: "a partner signed two records with the number 7 of lane doc"},
 	}
@@ -118,7 +118,7 @@ func TestAnEventThatCantBeReadBackIsNotWritten(t *testing.T) {
 	h := newHouse(t)
 	for name, e := range map[string]event.Event{
 		"an id that is none":   {Type: event.Alarm, Time: 1, ID: record.TransferID{1}},
-		"ids that are none":    {Type: event.Alarm, Time: 1, IDs: []record.TransferID{{1}}},
+		"a bundle's likewise":  {Type: event.Alarm, Time: 1, Bundle: record.TransferID{1}},
 		"text that is no text": {Type: event.Alarm, Time: 1, Text: "\xff"},
 	} {
 		if err := h.Update(t.Context(), func(tx blobstore.Tx) error { return event.Append(tx, e) }); err == nil {

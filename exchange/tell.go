@@ -1,6 +1,8 @@
 package exchange
 
 import (
+	"context"
+
 	"dxd/blobstore"
 	"dxd/event"
 	"dxd/hashanchor/queue"
@@ -11,21 +13,22 @@ import (
 // which it happens.
 //
 // What happens to a bundle happens to its messages, and each has an event of
-// its own; but that its manifest came to another state on the chain is one.
+// its own. But that its manifest came to another state on the chain is one
+// that names the bundle: many bundles do so in one update.
 func (x *Exchange) tell(tx blobstore.Tx, what event.Type, t Transfer) error {
 	e := event.Event{Type: what, Time: x.Now().UnixMilli(), ID: t.ID, Partner: t.Partner, Kind: t.Kind, Reason: t.Reason}
 	if t.Kind != bundleKind {
 		return event.Append(tx, e)
 	}
-	ids, err := membersOf(tx, t.ID)
-	if err != nil {
-		return err
-	}
 	e.Kind = record.Message
 	switch what {
 	case event.AnchorIncluded, event.AnchorFinal, event.AnchorReorged:
-		e.ID, e.IDs = record.TransferID{}, ids
+		e.ID, e.Bundle = record.TransferID{}, t.ID
 		return event.Append(tx, e)
+	}
+	ids, err := membersOf(tx, t.ID)
+	if err != nil {
+		return err
 	}
 	for _, e.ID = range ids {
 		if err := event.Append(tx, e); err != nil {
@@ -33,6 +36,19 @@ func (x *Exchange) tell(tx blobstore.Tx, what event.Type, t Transfer) error {
 		}
 	}
 	return nil
+}
+
+// Members lists the messages of a bundle that an event names; none if the
+// bundle is not known any more.
+func (x *Exchange) Members(ctx context.Context, bundle record.TransferID) (ids []record.TransferID, err error) {
+	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
+		ids, err = membersOf(tx, bundle)
+		return err
+	})
+	if record.KindOf(err) == record.NotFound {
+		return nil, nil
+	}
+	return ids, err
 }
 
 // Anchored is to be called in the update that brings a record to another state

@@ -74,3 +74,37 @@ func TestATransfersAnchorIsThatOfItsManifest(t *testing.T) {
 	wantTold(t, "the sender", a.told(v.ID), event.TransferDelivered,
 		event.AnchorIncluded, event.AnchorReorged, event.AnchorIncluded, event.AnchorFinal)
 }
+
+func TestABundlesAnchorIsToldOnceForAllItsMessages(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	b.halt()
+	sent := map[record.TransferID]bool{}
+	var last record.TransferID
+	for range 30 {
+		last = a.message("bert", []byte("a message")).ID
+		sent[last] = true
+	}
+	b.start()
+	a.delivered(last)
+	manifest, _ := a.records(last)
+	check(t, a.store.Update(t.Context(), func(tx blobstore.Tx) error { return a.Anchored(tx, manifest.ID(), queue.Final) }))
+	final := a.events(event.AnchorFinal)
+	if len(final) != 1 || !final[0].ID.IsZero() || final[0].Kind != record.Message {
+		t.Fatalf("the events are %+v", final)
+	}
+	members, err := a.Members(t.Context(), final[0].Bundle)
+	check(t, err)
+	if !slices.Contains(members, last) || len(members) < 2 {
+		t.Errorf("it is of %d messages", len(members))
+	}
+	for _, id := range members {
+		if !sent[id] {
+			t.Errorf("%s is none of them", id)
+		}
+	}
+	none, err := a.Members(t.Context(), last)
+	if check(t, err); none != nil {
+		t.Errorf("the messages of what is no bundle are %v", none)
+	}
+}

@@ -128,7 +128,7 @@ func (a *app) printPages(ctx context.Context, c *client.Client, f client.EventFi
 			}
 			last, f.After = e.Seq, &e.Seq
 		}
-		more = len(page) == maxPage
+		more = len(page) > 0 // one may be shorter than it could
 	}
 	if before == "[" {
 		behind = "[]\n"
