@@ -103,8 +103,25 @@ func (o *org) evidence(id record.TransferID) (*hashanchor.Evidence, []byte) {
 	return e, raw
 }
 
+// wantTold fails unless the organisation's log tells of the transfer once.
+func (o *org) wantTold(id record.TransferID, what string) {
+	o.t.Helper()
+	all, err := o.Events(o.t.Context(), client.EventFilter{Limit: 1000})
+	check(o.t, err)
+	var told []string
+	for _, e := range all {
+		if e.ID == id && !strings.HasPrefix(e.Type, "anchor.") {
+			told = append(told, e.Type)
+		}
+	}
+	if !slices.Equal(told, []string{what}) {
+		o.t.Errorf("%s was told %v", o.name, told)
+	}
+}
+
 // agree fails unless one transfer, and nothing else, is at both ends: the
-// document whole, the states right, the records the same, and no file over.
+// document whole, the states right, each told once, the records the same, and
+// no file over.
 func agree(from, to *org, id record.TransferID, d document) {
 	t := from.t
 	t.Helper()
@@ -116,6 +133,8 @@ func agree(from, to *org, id record.TransferID, d document) {
 		}
 		until(t, "one whole file", o.oneWholeFile)
 	}
+	from.wantTold(id, "transfer.delivered")
+	to.wantTold(id, "document.received")
 	to.keepsSum(id, sum)
 	ours, _ := from.evidence(id)
 	theirs, _ := to.evidence(id)
