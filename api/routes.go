@@ -37,6 +37,7 @@ func (a *API) routes() []route {
 		{scope: Read, method: "GET", path: "/card", id: "card", summary: "The card file to hand over to a partner", add: file(a, a.card), produces: "application/json"},
 
 		{scope: Admin, method: "POST", path: "/card/renew", id: "renew-card", summary: "Sign a new card, and answer with the card file; partners take it from the next hello", add: file(a, a.renewCard), produces: "application/json"},
+		{scope: Admin, method: "POST", path: "/keys/rotate", id: "rotate-key", summary: "Draw a new key of a role, and sign a card with it", add: answer(a, a.rotateKey)},
 
 		{scope: Read, method: "GET", path: "/partners", id: "list-partners", summary: "All partners by alias", add: answer(a, a.listPartners)},
 		{scope: Admin, method: "POST", path: "/partners", id: "add-partner", summary: "Accept a card, or a newer card of a known partner", add: answer(a, a.addPartner)},
