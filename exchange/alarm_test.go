@@ -1,12 +1,16 @@
 package exchange_test
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"dxd/blobstore"
 	"dxd/event"
+	"dxd/exchange"
+	"dxd/record"
 )
 
 // events gives the node's events of some types, all if none is named.
@@ -51,6 +55,26 @@ func TestOtherContentUnderAUsedIDIsAnAlarm(t *testing.T) {
 	}
 	alarms := b.events(event.Alarm)
 	if len(alarms) != 1 || alarms[0].Partner != a.keys.Org() || alarms[0].ID != v.ID {
+		t.Errorf("the alarms are %+v", alarms)
+	}
+}
+
+func TestTwoCardsWithOneSerialAreAnAlarm(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	other, err := a.keys.SignCard(record.Card{
+		Header: record.Header{Created: time.Now().UnixMilli()}, Name: "anna", Serial: 1, Expires: time.Now().Add(time.Hour).UnixMilli(),
+	})
+	check(t, err)
+	hello, err := json.Marshal(map[string]any{"v": 1, "file": record.OpenedCardFile{Card: other}.File()})
+	check(t, err)
+	s := a.stream(t, b, exchange.ProtocolHello)
+	writeFrame(t, s, typeHello, hello)
+	if kind, _, err := readFrame(s); err == nil {
+		t.Errorf("it is answered with type %d", kind)
+	}
+	alarms := b.events(event.Alarm)
+	if len(alarms) != 1 || alarms[0].Partner != a.keys.Org() || !strings.Contains(alarms[0].Text, "serial 1") {
 		t.Errorf("the alarms are %+v", alarms)
 	}
 }

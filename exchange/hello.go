@@ -82,6 +82,9 @@ func (x *Exchange) takeHello(ctx context.Context, from record.OrgID, l *link) (h
 		return has, err
 	}
 	if err := x.Book.Learn(ctx, from, opened); err != nil {
+		if partner.IsAlarm(err) {
+			x.raise(ctx, from, contradiction(record.TransferID{}, err.Error()))
+		}
 		return has, err
 	}
 	if err := x.Book.LearnHistory(ctx, from, h.History); err != nil {

@@ -2,6 +2,7 @@ package partner
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -221,16 +222,28 @@ func succeeds(known, next record.Signed[record.Card]) error {
 	case n < k:
 		return record.Errorf(record.Conflict, "the card has serial %d; a newer one, %d, is known", n, k)
 	case n == k:
-		return record.WithHint(record.Errorf(record.Conflict, "two different cards with serial %d are signed by one root key", n),
-			"this must not happen: call the partner, over a line that you trust, before you go on")
+		return alarm("two different cards with serial %d are signed by one root key", n)
 	case n-k > record.MaxSerialJump:
-		return record.WithHint(record.Errorf(record.Conflict, "the card's serial jumps from %d to %d", k, n),
-			"this must not happen: call the partner, over a line that you trust, before you go on")
+		return alarm("the card's serial jumps from %d to %d", k, n)
 	case n == k+1 && next.Body.Previous != known.ID():
-		return record.Errorf(record.Conflict, "card %d does not follow the card %d that is known", n, k)
+		return alarm("card %d does not follow the card %d that is known", n, k)
 	}
 	return nil
 }
+
+// alarmError says that two signed cards contradict each other.
+type alarmError struct{ error }
+
+func (e alarmError) Unwrap() error { return e.error }
+
+func alarm(format string, args ...any) error {
+	return alarmError{record.WithHint(record.Errorf(record.Conflict, format, args...),
+		"this must not happen: call the partner, over a line that you trust, before you go on")}
+}
+
+// IsAlarm tells whether a card was refused since it contradicts a known one:
+// then the partner's root key is in other hands, too, or its memory is damaged.
+func IsAlarm(err error) bool { return errors.As(err, new(alarmError)) }
 
 func addressesOf(list []record.Signed[record.Presence]) []string {
 	var all []string
