@@ -171,11 +171,19 @@ func voidReason(s State, reason string) record.VoidReason {
 
 // ownManifest reads back a manifest that we signed.
 func (x *Exchange) ownManifest(tx blobstore.ReadTx, t Transfer) (record.Manifest, error) {
-	e, err := getRecord(tx, recordKey(t.ID))
+	raw, err := tx.Get(recordKey(t.ID))
 	if err != nil {
 		return record.Manifest{}, err
 	}
-	card, err := x.signersCard(tx, e)
+	e, err := record.ParseEnvelope(raw)
+	if err != nil {
+		return record.Manifest{}, err
+	}
+	_, cardID, err := record.SignerOf(e)
+	if err != nil {
+		return record.Manifest{}, err
+	}
+	card, err := x.cardOf(tx, cardID)
 	if err != nil {
 		return record.Manifest{}, err
 	}

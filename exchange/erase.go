@@ -53,18 +53,36 @@ func eraseBodies(tx blobstore.Tx, t Transfer) error {
 	return nil
 }
 
-// eraseAll erases what lies in these places of a shelf: in the journal first,
-// and then on the disk.
+// maxErased is how many documents and messages are erased in one update before
+// the next bundle waits for another: each is a key, of which the journal takes
+// so many at once.
+const maxErased = 1000
+
+// eraseAll erases what lies in these places of a shelf.
 func (x *Exchange) eraseAll(ctx context.Context, due []place, by string) error {
+	for len(due) > 0 {
+		n, err := x.eraseSome(ctx, due, by)
+		if err != nil {
+			return err
+		}
+		due = due[n:]
+	}
+	return nil
+}
+
+// eraseSome erases what lies in the first n of these places: in the journal,
+// and then on the disk.
+func (x *Exchange) eraseSome(ctx context.Context, due []place, by string) (n int, err error) {
 	var garbage []blobstore.FileID
 	x.at(BeforeErased)
-	err := x.Journal.Update(ctx, func(tx blobstore.Tx) error {
-		garbage = nil
-		for _, p := range due {
-			file, err := x.erasePlace(tx, p, by)
+	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		n, garbage = 0, nil
+		for items := int64(0); n < len(due) && items < maxErased; n++ {
+			t, file, err := x.erasePlace(tx, due[n], by)
 			if err != nil {
 				return err
 			}
+			items += max(t.Items, 1)
 			if !file.IsZero() {
 				garbage = append(garbage, file)
 			}
@@ -72,7 +90,7 @@ func (x *Exchange) eraseAll(ctx context.Context, due []place, by string) error {
 		return nil
 	})
 	if err != nil {
-		return err // the sweep looks for files, should it have been written all the same
+		return 0, err // the sweep looks for files, should it have been written all the same
 	}
 	// At this point nobody can open them any more; a crash after this leaves the
 	// files to the sweep of the next start.
@@ -81,22 +99,23 @@ func (x *Exchange) eraseAll(ctx context.Context, due []place, by string) error {
 	for _, file := range garbage {
 		errs = append(errs, x.Files.Remove(file))
 	}
-	x.Log.Info("erased payloads whose time was over", "rule", by, "transfers", len(due), "files", len(garbage))
-	return errors.Join(errs...)
+	x.Log.Info("erased payloads whose time was over", "rule", by, "payloads", n, "files", len(garbage))
+	return n, errors.Join(errs...)
 }
 
 // erasePlace erases one transfer. One that can't be read keeps its place, and
 // holds up no other; so does one whose way has not ended, which no shelf that
 // is erased from should hold.
-func (x *Exchange) erasePlace(tx blobstore.Tx, p place, by string) (garbage blobstore.FileID, err error) {
-	t, err := getTransfer(tx, p.id)
+func (x *Exchange) erasePlace(tx blobstore.Tx, p place, by string) (t Transfer, garbage blobstore.FileID, err error) {
+	t, err = getTransfer(tx, p.id)
 	switch record.KindOf(err) {
 	case record.NotFound, record.Damaged:
 		x.Log.Error("couldn't erase a payload", "transfer", p.id, "error", err)
-		return garbage, nil
+		return t, garbage, nil
 	}
 	if err != nil || t.Ended == 0 {
-		return garbage, err
+		return t, garbage, err
 	}
-	return x.erase(tx, &t, by)
+	garbage, err = x.erase(tx, &t, by)
+	return t, garbage, err
 }

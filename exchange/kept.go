@@ -9,11 +9,11 @@ import (
 
 // Kept says of one rule of retention what it has been left with.
 type Kept struct {
-	Rule      string
-	For       time.Duration // 0: for ever
-	Transfers int64         // whose payload is here
-	Bytes     int64         // of these payloads; one that several share counts for each
-	Due       time.Time     // when the first is erased; zero if none ever is
+	Rule     string
+	For      time.Duration // 0: for ever
+	Payloads int64         // of documents and of messages that travelled together
+	Bytes    int64         // that they have; one that several recipients share counts for each
+	Due      time.Time     // when the first is erased; zero if none ever is
 }
 
 // Kept counts the payloads that are kept of transfers that have ended.
@@ -42,10 +42,10 @@ func (x *Exchange) kept(ctx context.Context, tx blobstore.ReadTx, s shelf, k Kep
 		if err != nil {
 			return k, err
 		}
-		if k.Transfers == 0 && k.For > 0 {
+		if k.Payloads == 0 && k.For > 0 {
 			k.Due = time.UnixMilli(p.time).Add(k.For)
 		}
-		k.Transfers++
+		k.Payloads++
 		k.Bytes += p.size
 	}
 	return k, nil

@@ -430,3 +430,56 @@ func (n *node) entries(prefix blobstore.Key) (count int) {
 	}))
 	return count
 }
+
+func TestMessagesAreErasedAndTheirEvidenceStays(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	b.halt()
+	bodies := [][]byte{[]byte("the first"), []byte("the second"), randomDocument(300 << 10)} // two in a bundle, and one in a file
+	var sent []record.TransferID
+	for _, body := range bodies {
+		sent = append(sent, a.message("bert", body).ID)
+	}
+	cancelled := a.message("bert", []byte("never in a bundle"))
+	_, err := a.Cancel(t.Context(), cancelled.ID)
+	check(t, err)
+	b.start()
+	for _, id := range sent {
+		a.delivered(id)
+	}
+	waiting := func() exchange.View { // and one that waits, which nobody erases
+		b.halt()
+		s := exchange.Submission{To: []string{"bert"}, MediaType: "text/plain", Expires: 1000 * day, Size: 5}
+		v, err := a.SubmitMessage(t.Context(), s, strings.NewReader("waits"))
+		check(t, err)
+		return v[0]
+	}()
+	a.retain.Sent, b.retain.Received = 7*day, 7*day
+	a.awake(8 * day)
+	b.awake(8 * day)
+	for i, id := range sent {
+		for _, n := range []*node{a, b} {
+			v := n.erased(id)
+			if v.Size != int64(len(bodies[i])) || v.ErasedBy == "" {
+				t.Errorf("%s: what is left is %+v", n.name, v.Transfer)
+			}
+			if _, err := n.Content(t.Context(), id); record.KindOf(err) != record.Gone {
+				t.Errorf("%s: getting it: %v", n.name, err)
+			}
+			n.proves(id, bodies[i])
+		}
+	}
+	a.erased(cancelled.ID)
+	b.says(sent[0], accepted) // the application may still say its word
+	a.hears(sent[0])
+	a.delivered(waiting.ID)
+	if string(b.document(waiting.ID)) != "waits" {
+		t.Error("what waited got lost")
+	}
+	for _, n := range []*node{a, b} {
+		n.keepsNoFile()
+		if left := n.entries("x/c/"); left != 1 { // of the message that waited
+			t.Errorf("%s: %d bodies are left in the journal", n.name, left)
+		}
+	}
+}

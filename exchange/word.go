@@ -156,7 +156,11 @@ func (x *Exchange) wordOn(tx blobstore.ReadTx, t Transfer) (record.Entry, error)
 	if err != nil {
 		return record.Entry{}, err
 	}
-	card, err := x.signersCard(tx, e)
+	_, cardID, err := record.SignerOf(e)
+	if err != nil {
+		return record.Entry{}, err
+	}
+	card, err := x.cardOf(tx, cardID)
 	if err != nil {
 		return record.Entry{}, err
 	}

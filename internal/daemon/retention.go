@@ -27,7 +27,7 @@ func examineRetention(ctx context.Context, x *exchange.Exchange, runs bool) []Ch
 	}
 	var checks []Check
 	for _, k := range kept {
-		detail := fmt.Sprintf("%s; payloads of %d transfers are kept (%.1f MB)", span(k.For), k.Transfers, float64(k.Bytes)/1e6)
+		detail := fmt.Sprintf("%s; %d payloads are kept (%.1f MB)", span(k.For), k.Payloads, float64(k.Bytes)/1e6)
 		if !k.Due.IsZero() {
 			detail += ", the first until " + k.Due.UTC().Format(time.RFC3339)
 		}
