@@ -13,7 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// binaries is the directory with the built dxd.
+// binaries is the directory with the built dxd and dxd-demo.
 var binaries string
 
 func TestMain(m *testing.M) {
@@ -30,7 +30,7 @@ func build(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(binaries)
-	out, err := exec.Command("go", "build", "-o", binaries, "dxd/cmd/dxd").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", binaries, "dxd/cmd/dxd", "dxd/cmd/dxd-demo").CombinedOutput()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "couldn't build dxd: %v\n%s", err, out)
 		return 1

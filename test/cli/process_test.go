@@ -28,10 +28,12 @@ type process struct {
 const envGuard = "DXD_CLI_GUARD"
 
 // guard runs a program that ends with the test, however that ends: then
-// nobody holds the other end of standard input any more.
+// nobody holds the other end of standard input any more. What the program has
+// started ends with it.
 func guard(binary string) int {
 	cmd := exec.Command(binary, os.Args[1:]...)
-	cmd.Stderr = os.Stderr
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	told := make(chan os.Signal, 1)
 	signal.Notify(told, syscall.SIGTERM)
 	if err := cmd.Start(); err != nil {
@@ -40,7 +42,7 @@ func guard(binary string) int {
 	}
 	go func() {
 		io.Copy(io.Discard, os.Stdin) // ends with the test, or with the process
-		cmd.Process.Kill()
+		killGroup(cmd.Process.Pid)
 	}()
 	go func() {
 		for s := range told {
@@ -48,8 +50,12 @@ func guard(binary string) int {
 		}
 	}()
 	cmd.Wait() // the exit code says it
+	killGroup(cmd.Process.Pid)
 	return cmd.ProcessState.ExitCode()
 }
+
+// killGroup ends a program and what it has started, as far as that still runs.
+func killGroup(pid int) { syscall.Kill(-pid, syscall.SIGKILL) }
 
 // command makes a command with a script's environment.
 func command(ts *testscript.TestScript, binary string, args ...string) *exec.Cmd {

@@ -52,7 +52,11 @@ func runDaemon(dir string) error {
 	if err != nil {
 		return err
 	}
-	keys, err := unlock(d)
+	file, err := d.Keyring()
+	if err != nil {
+		return err
+	}
+	keys, err := crypto.Unlock(file, nil)
 	if err != nil {
 		return err
 	}
@@ -70,13 +74,4 @@ func dieAt(point exchange.Point) func(exchange.Point) {
 			select {}                                      // nothing follows until the signal is there
 		}
 	}
-}
-
-// unlock reads a keyring that no passphrase protects.
-func unlock(d statedir.Dir) (*crypto.Keyring, error) {
-	file, err := d.Keyring()
-	if err != nil {
-		return nil, err
-	}
-	return crypto.Unlock(file, nil)
 }
