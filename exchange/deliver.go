@@ -212,8 +212,10 @@ func (x *Exchange) sendRest(l *link, c parcel, early, at int64, prog *progress, 
 // sendBody sends the sealed bytes from one offset to another. A reply that
 // comes meanwhile can only be a refusal, or say that the rest is not needed.
 func (x *Exchange) sendBody(l *link, c parcel, from, to int64, prog *progress, replies chan reply) error {
+	road := x.roads.crosser(c.Kind)
 	for from < to {
 		n := int(min(bodyFrame, to-from))
+		road.cross(n)
 		if _, err := c.file.ReadAt(l.buffer(n), from); err != nil && err != io.EOF {
 			return record.Errorf(record.Damaged, "couldn't read a sealed file: %w", err)
 		}

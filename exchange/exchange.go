@@ -69,6 +69,7 @@ type Exchange struct {
 	inbox  inbox
 	flight flight
 	guests guests
+	roads  crossing
 	fresh  fresh
 }
 

@@ -53,6 +53,7 @@ func (x *Exchange) deliverInOrder(ctx context.Context, p partner.Partner, self *
 
 // deliverHead delivers what stands at the head of the lane, or ends it.
 func (x *Exchange) deliverHead(ctx context.Context, p partner.Partner, t Transfer) error {
+	defer x.roads.enter()()
 	if x.Now().UnixMilli() >= t.Expires {
 		return x.giveUp(ctx, t.ID, Failed, reasonExpired)
 	}

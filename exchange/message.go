@@ -53,6 +53,7 @@ func (x *Exchange) submitSmall(ctx context.Context, s Submission, body []byte) (
 		return nil, err
 	}
 	s.Size = int64(len(body))
+	defer x.roads.enter()()
 	digest := record.Digest(sha256.Sum256(body))
 	if known, err := x.sameMessage(ctx, s, digest); known != nil || err != nil {
 		return known, err

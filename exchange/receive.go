@@ -92,6 +92,9 @@ func (x *Exchange) receive(ctx context.Context, from partner.Partner, l *link) e
 	if err := a.readOffer(); err != nil {
 		return err
 	}
+	if a.offer.Lane == record.LaneMsg {
+		defer x.roads.enter()()
+	}
 	id := arriving{from.Org, a.offer.ID}
 	in, claim, err := x.inbox.take(ctx, id, resetter(l))
 	if err != nil {
@@ -270,7 +273,9 @@ func (x *Exchange) takeIn(ctx context.Context, a *arrival) error {
 // takeBody takes the rest of the sealed bytes up to the empty frame.
 func (x *Exchange) takeBody(a *arrival) error {
 	x.flight.add(a.prog, int64(len(a.early)), a.in.size)
+	road := x.roads.crosser(a.offer.kind())
 	return a.readBody(a.in.size, func(content []byte) error {
+		road.cross(len(content))
 		if err := a.in.write(content); err != nil {
 			return err
 		}
