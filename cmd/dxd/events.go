@@ -89,7 +89,13 @@ func (a *app) printEvents(ctx context.Context, c *client.Client, o eventsOptions
 	if !o.follow {
 		return a.printPages(ctx, c, f, printed)
 	}
-	lost := func(err error) { a.say("the daemon does not answer, trying again: " + err.Error()) }
+	told := false // that the daemon is away
+	lost := func(err error) {
+		if !told {
+			a.say("the connection to the daemon is lost, trying again: " + err.Error())
+		}
+		told = true
+	}
 	for e, err := range c.Follow(ctx, f, lost) {
 		if ctx.Err() != nil {
 			return nil // to be interrupted is how it ends
@@ -101,6 +107,7 @@ func (a *app) printEvents(ctx context.Context, c *client.Client, o eventsOptions
 			return err
 		}
 		printed(e.Seq)
+		told = false
 	}
 	return nil
 }
