@@ -31,12 +31,13 @@ type Config struct {
 	Events   *event.Log
 
 	Version   apitype.Version
-	Node      record.NodeID
-	Account   record.Account
+	Node      func() record.NodeID          // that serves
+	Account   func() record.Account         // in use
 	Addresses func() []string               // where this node can be reached
 	Connected func(node record.NodeID) bool // whether a connection to it is up
 	Anchoring func(ctx context.Context) (queue.Status, error)
 	Deploy    func(ctx context.Context, rpc string) (apitype.Deployed, error)
+	Rotate    func(ctx context.Context, r apitype.RotateKey) (apitype.Rotated, error)
 	Doctor    func(ctx context.Context, partner string) ([]apitype.Check, error)
 	// Authorize tells what a token allows: nothing if it is not valid. It
 	// compares in constant time, or by a hash.

@@ -23,8 +23,8 @@ func (a *API) openapiYAML(context.Context, *none) ([]byte, error) { return a.spe
 func (a *API) self(context.Context, *none) (apitype.Self, error) {
 	card := a.Book.Self().Body
 	return apitype.Self{
-		Org: card.Org, Name: card.Name, Peer: a.Node, Fingerprint: card.Org.Fingerprint(),
-		Account: a.Account, Addresses: list(a.Addresses()),
+		Org: card.Org, Name: card.Name, Peer: a.Node(), Fingerprint: card.Org.Fingerprint(),
+		Account: a.Account(), Addresses: list(a.Addresses()),
 	}, nil
 }
 
@@ -55,7 +55,7 @@ func (a *API) anchorStatus(ctx context.Context, _ *none) (apitype.AnchorStatus, 
 		Error: record.Printable(s.Error, 1000),
 	}
 	if out.Account.IsZero() { // no chain yet: the one that will anchor
-		out.Account = a.Account
+		out.Account = a.Account()
 	}
 	if !s.Contract.IsZero() {
 		out.Contract = &s.Contract

@@ -95,6 +95,12 @@ func TestRequestsThatDoNotValidate(t *testing.T) {
 		"a form for a document":   {"POST", "/transfers?to=bob&name=x", "application/x-www-form-urlencoded", "x", 400},
 		"a form with a file":      {"POST", "/transfers?to=bob&name=x", "multipart/form-data; boundary=b", "--b--", 400},
 		"a media type of noise":   {"POST", "/transfers?to=bob&name=x", "noise", "x", 400},
+		"a form for a word":       {"POST", "/transfers/0190b8f0-3c5e-7abc-8def-0123456789ab/accept", "application/x-www-form-urlencoded", "x", 400},
+		"a word that is long":     {"POST", "/transfers/0190b8f0-3c5e-7abc-8def-0123456789ab/accept", "text/plain", strings.Repeat("x", 64<<10+1), 400},
+		"a word that is noise":    {"POST", "/transfers/0190b8f0-3c5e-7abc-8def-0123456789ab/accept", "text/plain", "\xff", 400},
+		"a word on nothing":       {"POST", "/transfers/0190b8f0-3c5e-7abc-8def-0123456789ab/accept", "", "", 404},
+		"a refusal for nothing":   {"POST", "/transfers/0190b8f0-3c5e-7abc-8def-0123456789ab/refuse", "", "", 400},
+		"an unprintable reason":   {"POST", "/transfers/0190b8f0-3c5e-7abc-8def-0123456789ab/refuse?reason=%1b%5b2J", "", "", 400},
 		"an unknown route":        {"GET", "/secrets", "", "", 404},
 		"another method":          {"PUT", "/partners", "", "", 405},
 	} {

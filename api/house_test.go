@@ -82,9 +82,9 @@ func newHouse(t *testing.T) *house {
 	h.events = &event.Log{Journal: h.store, Now: time.Now}
 	h.api, err = api.New(api.Config{
 		Exchange: h.x, Book: book, Events: h.events, Version: apitype.Version{Version: "1.2.3", Commit: "abc", Go: "go1"},
-		Node: keys.Node(), Account: keys.Account(), Addresses: addrs,
+		Node: keys.Node, Account: keys.Account, Addresses: addrs,
 		Connected: func(record.NodeID) bool { return false },
-		Anchoring: q.Status, Deploy: deploy, Doctor: doctor, Authorize: scopesOf, Log: log,
+		Anchoring: q.Status, Deploy: deploy, Rotate: rotate, Doctor: doctor, Authorize: scopesOf, Log: log,
 		Heartbeat: 50 * time.Millisecond, Patience: 300 * time.Millisecond,
 	})
 	check(t, err)
@@ -104,6 +104,10 @@ func deploy(_ context.Context, rpc string) (apitype.Deployed, error) {
 		return apitype.Deployed{}, record.WithHint(record.Errorf(record.Invalid, "no chain is configured"), "give its endpoint")
 	}
 	return apitype.Deployed{ChainID: 31337, Tx: record.Hash{1}}, nil
+}
+
+func rotate(_ context.Context, r apitype.RotateKey) (apitype.Rotated, error) {
+	return apitype.Rotated{Role: r.Role, Key: "a new one", Serial: 2, WaitsFor: []string{"bob"}}, nil
 }
 
 func doctor(_ context.Context, partner string) ([]apitype.Check, error) {

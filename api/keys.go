@@ -1,10 +1,22 @@
 package api
 
-import "context"
+import (
+	"context"
+
+	"dxd/api/apitype"
+)
 
 func (a *API) renewCard(ctx context.Context, in *none) ([]byte, error) {
 	if err := a.Book.Renew(ctx); err != nil {
 		return nil, err
 	}
 	return a.card(ctx, in)
+}
+
+type rotateInput struct {
+	Body apitype.RotateKey
+}
+
+func (a *API) rotateKey(ctx context.Context, in *rotateInput) (apitype.Rotated, error) {
+	return a.Rotate(ctx, in.Body)
 }

@@ -24,6 +24,7 @@ type route struct {
 	status   int    // of success; 200 if zero
 	produces string // media type of the answer where it is not JSON
 	consumes bool   // takes a document as the raw body
+	body     string // what the raw body is where it is no document
 }
 
 // routes is the table. Each line says what a caller needs to get through.
@@ -37,6 +38,7 @@ func (a *API) routes() []route {
 		{scope: Read, method: "GET", path: "/card", id: "card", summary: "The card file to hand over to a partner", add: file(a, a.card), produces: "application/json"},
 
 		{scope: Admin, method: "POST", path: "/card/renew", id: "renew-card", summary: "Sign a new card, and answer with the card file; partners take it from the next hello", add: file(a, a.renewCard), produces: "application/json"},
+		{scope: Admin, method: "POST", path: "/keys/rotate", id: "rotate-key", summary: "Draw a new key of a role, and sign a card with it", add: answer(a, a.rotateKey)},
 
 		{scope: Read, method: "GET", path: "/partners", id: "list-partners", summary: "All partners by alias", add: answer(a, a.listPartners)},
 		{scope: Admin, method: "POST", path: "/partners", id: "add-partner", summary: "Accept a card, or a newer card of a known partner", add: answer(a, a.addPartner)},
@@ -50,6 +52,8 @@ func (a *API) routes() []route {
 		{scope: Read, method: "GET", path: "/transfers", id: "list-transfers", summary: "Transfers, newest first", add: answer(a, a.listTransfers)},
 		{scope: Read, method: "GET", path: "/transfers/{id}", id: "get-transfer", summary: "One transfer or notarisation; with wait, once it has come that far", add: answer(a, a.getTransfer)},
 		{scope: Send, method: "POST", path: "/transfers/{id}/cancel", id: "cancel", summary: "Stop a transfer that is not delivered", add: answer(a, a.cancel)},
+		{scope: Send, method: "POST", path: "/transfers/{id}/accept", id: "accept", summary: "Accept what was received, for good; the sender gets a signed receipt that says so", add: answer(a, a.accept), consumes: true, body: applicationBody},
+		{scope: Send, method: "POST", path: "/transfers/{id}/refuse", id: "refuse", summary: "Refuse what was received, for good; the sender gets a signed receipt that says so", add: answer(a, a.refuseTransfer), consumes: true, body: applicationBody},
 		{scope: Read, method: "GET", path: "/transfers/{id}/content", id: "content", summary: "The document, hashed again before its last bytes are released; HEAD and single ranges, too", add: stream(a, a.content), produces: "application/octet-stream"},
 		{scope: Read, method: "GET", path: "/transfers/{id}/evidence", id: "evidence", summary: "The evidence file", add: file(a, a.evidence), produces: hashanchor.EvidenceType},
 
@@ -94,8 +98,11 @@ func (r route) operation(schemas huma.Registry) huma.Operation {
 		op.Responses[strconv.Itoa(r.status)].Content = map[string]*huma.MediaType{r.produces: binary}
 	}
 	if r.consumes {
+		if r.body == "" {
+			r.body = "The document as it is, of any length; its Content-Type is its media type"
+		}
 		op.RequestBody = &huma.RequestBody{
-			Description: "The document as it is, of any length; its Content-Type is its media type",
+			Description: r.body,
 			Content:     map[string]*huma.MediaType{"application/octet-stream": binary},
 		}
 	}

@@ -163,7 +163,7 @@ type idInput struct {
 
 type getInput struct {
 	ID      string `path:"id"`
-	Wait    string `query:"wait" doc:"Answer once it has come that far: queued, delivered or anchored"`
+	Wait    string `query:"wait" doc:"Answer once it has come that far: queued, delivered, accepted or anchored"`
 	Timeout string `query:"timeout" doc:"How long to wait at most; 30s unless told, and no more than 10m"`
 }
 
@@ -186,7 +186,7 @@ func (a *API) getTransfer(ctx context.Context, in *getInput) (apitype.Transfer, 
 	if err != nil {
 		return apitype.Transfer{}, err
 	}
-	return transferJSON(v), nil
+	return a.withWord(ctx, v)
 }
 
 func (a *API) wait(ctx context.Context, id record.TransferID, goal exchange.Goal, timeout string) (exchange.View, error) {

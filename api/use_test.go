@@ -266,6 +266,8 @@ func TestWhatDoesNotExistIsNotFound(t *testing.T) {
 		"sealed":   func() error { _, err := c.SealedContent(ctx, unknown); return err },
 		"evidence": func() error { _, err := c.Evidence(ctx, unknown); return err },
 		"cancel":   func() error { _, err := c.Cancel(ctx, unknown); return err },
+		"accept":   func() error { _, err := c.Accept(ctx, unknown, "ok"); return err },
+		"refuse":   func() error { _, err := c.Refuse(ctx, unknown, "no", ""); return err },
 		"wait":     func() error { _, err := c.Wait(ctx, unknown, "delivered", nil); return err },
 		"after":    func() error { _, err := c.Transfers(ctx, client.Filter{After: unknown}); return err },
 		"partner":  func() error { _, err := c.Transfers(ctx, client.Filter{Partner: "nobody"}); return err },

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"dxd/api/apitype"
@@ -98,8 +99,9 @@ const (
 	progressPoll = 500 * time.Millisecond
 )
 
-// Wait returns once the transfer has reached the goal (queued, delivered or
-// anchored) or a later state, or has failed: look at its state. If seen is not
+// Wait returns once the transfer has reached the goal (queued, delivered,
+// accepted or anchored) or a later state, or can't any more since it failed or
+// was refused: look at its state. If seen is not
 // nil, it is called with how far the transfer is, about twice a second. When
 // ctx expires the error is of kind Timeout; the transfer goes on.
 func (c *Client) Wait(ctx context.Context, id record.TransferID, goal string, seen func(apitype.Transfer)) (apitype.Transfer, error) {
@@ -131,6 +133,27 @@ func (c *Client) Wait(ctx context.Context, id record.TransferID, goal string, se
 // Cancel stops a transfer that is not delivered yet.
 func (c *Client) Cancel(ctx context.Context, id record.TransferID) (apitype.Transfer, error) {
 	return post[apitype.Transfer](ctx, c, c.patience, nil, "transfers", id.String(), "cancel")
+}
+
+// Accept says for good that the application accepts what it received; the
+// sender gets a signed receipt. The application's string means nothing to dxd,
+// and comes to the sender as it is: UTF-8 of up to record.MaxApplication bytes,
+// or "". The same once more changes nothing.
+func (c *Client) Accept(ctx context.Context, id record.TransferID, application string) (apitype.Transfer, error) {
+	return c.say(ctx, nil, application, id, "accept")
+}
+
+// Refuse says for good that the application refuses what it received, with a
+// reason for the people on the other side. The string is as for Accept.
+func (c *Client) Refuse(ctx context.Context, id record.TransferID, reason, application string) (apitype.Transfer, error) {
+	return c.say(ctx, url.Values{"reason": {reason}}, application, id, "refuse")
+}
+
+func (c *Client) say(ctx context.Context, query url.Values, application string, id record.TransferID, word string) (apitype.Transfer, error) {
+	return decode[apitype.Transfer](c.do(ctx, call{
+		method: http.MethodPost, path: []string{"transfers", id.String(), word}, query: query, within: c.patience,
+		header: http.Header{"Content-Type": {"application/octet-stream"}}, body: newBody(strings.NewReader(application), int64(len(application))),
+	}))
 }
 
 // maxEvidence is more than an evidence file ever has.

@@ -171,19 +171,11 @@ func voidReason(s State, reason string) record.VoidReason {
 
 // ownManifest reads back a manifest that we signed.
 func (x *Exchange) ownManifest(tx blobstore.ReadTx, t Transfer) (record.Manifest, error) {
-	raw, err := tx.Get(recordKey(t.ID))
+	e, err := getRecord(tx, recordKey(t.ID))
 	if err != nil {
 		return record.Manifest{}, err
 	}
-	e, err := record.ParseEnvelope(raw)
-	if err != nil {
-		return record.Manifest{}, err
-	}
-	_, cardID, err := record.SignerOf(e)
-	if err != nil {
-		return record.Manifest{}, err
-	}
-	card, err := x.cardOf(tx, cardID)
+	card, err := x.signersCard(tx, e)
 	if err != nil {
 		return record.Manifest{}, err
 	}

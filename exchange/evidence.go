@@ -143,6 +143,16 @@ func leavesOf(openings [][]byte) []record.Hash {
 	return leaves
 }
 
+// signersCard finds the card that a record of ours or of a partner names for
+// its signer.
+func (x *Exchange) signersCard(tx blobstore.ReadTx, e record.Envelope) (record.Signed[record.Card], error) {
+	_, id, err := record.SignerOf(e)
+	if err != nil {
+		return record.Signed[record.Card]{}, err
+	}
+	return x.cardOf(tx, id)
+}
+
 // cardOf finds a card that a record of ours or of a partner names.
 func (x *Exchange) cardOf(tx blobstore.ReadTx, id record.RecordID) (record.Signed[record.Card], error) {
 	if self := x.Book.Self(); self.ID() == id {

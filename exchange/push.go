@@ -328,11 +328,7 @@ func (x *Exchange) takeProof(ctx context.Context, from record.OrgID, proof []byt
 // checkAnchorer tells whether the account stands on the card that the record
 // names, or on ours: evidence takes no other.
 func (x *Exchange) checkAnchorer(tx blobstore.ReadTx, e record.Envelope, account record.Account) error {
-	_, id, err := record.SignerOf(e)
-	if err != nil {
-		return err
-	}
-	card, err := x.cardOf(tx, id)
+	card, err := x.signersCard(tx, e)
 	if err != nil {
 		return err
 	}

@@ -110,6 +110,7 @@ func (x *Exchange) submitFile(ctx context.Context, s Submission, body io.Reader,
 	if err != nil {
 		return nil, err
 	}
+	x.Log.Debug("sealed a payload", "bytes", p.sealed, "recipients", len(recipients))
 	ids, unknown, err := x.promise(ctx, s, recipients, w, func(tx blobstore.Tx, to partner.Partner) (record.TransferID, error) {
 		return queue(tx, s, to, p)
 	})

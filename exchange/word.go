@@ -156,11 +156,7 @@ func (x *Exchange) wordOn(tx blobstore.ReadTx, t Transfer) (record.Entry, error)
 	if err != nil {
 		return record.Entry{}, err
 	}
-	_, cardID, err := record.SignerOf(e)
-	if err != nil {
-		return record.Entry{}, err
-	}
-	card, err := x.cardOf(tx, cardID)
+	card, err := x.signersCard(tx, e)
 	if err != nil {
 		return record.Entry{}, err
 	}

@@ -192,9 +192,7 @@ func TestNoWordIsSignedUnderAnExpiredCard(t *testing.T) {
 	pair(t, a, b)
 	sent := a.send("bert", []byte("a document"))
 	a.delivered(sent.ID)
-	b.halt()
-	b.now = func() time.Time { return time.Now().Add(10 * 365 * 24 * time.Hour) }
-	b.start()
+	b.startAt(func() time.Time { return time.Now().Add(10 * 365 * 24 * time.Hour) })
 	if _, err := b.Say(t.Context(), sent.ID, accepted); record.KindOf(err) != record.Refused || !strings.Contains(err.Error(), "your own card") {
 		t.Errorf("said: %v", err)
 	}

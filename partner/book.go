@@ -28,6 +28,15 @@ type Config struct {
 	// OnCard is called after a new card of ours has taken the place of the
 	// older; nil calls nothing.
 	OnCard func()
+	// Save keeps the keyring's file: when it returns nil, a restart reads the
+	// new one. Without it our keys can't change.
+	Save func(file []byte) error
+	// OnKeys is called when the keyring has other keys, before our card lists
+	// them; nil calls nothing.
+	OnKeys func() error
+	// Seam is called at each moment of a change of our keys. Tests stop the
+	// process there; production leaves it nil.
+	Seam func(Point)
 }
 
 // Book holds all partners in memory, as the journal has them, so that the gate
@@ -65,7 +74,7 @@ func Open(ctx context.Context, c Config) (*Book, error) {
 // Run keeps the book as the journal is until ctx ends: another process of the
 // same organisation may change it.
 func (b *Book) Run(ctx context.Context) error {
-	changed := b.Journal.Watch(ctx, keyPrefix)
+	changed := b.Journal.Watch(ctx, KeyPrefix)
 	for {
 		select {
 		case <-changed:

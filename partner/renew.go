@@ -23,6 +23,19 @@ func (b *Book) Due() time.Time {
 func (b *Book) Renew(ctx context.Context) error {
 	b.renewing.Lock()
 	defer b.renewing.Unlock()
+	return b.renewLocked(ctx)
+}
+
+// renewLocked is Renew with renewing held. Keys that only waited for a new
+// card go with it.
+func (b *Book) renewLocked(ctx context.Context) error {
+	next, err := withoutOldSigning(b.Keys)
+	if err != nil {
+		return err
+	}
+	if next != b.Keys {
+		return b.change(ctx, next)
+	}
 	return b.renew(ctx)
 }
 

@@ -12,7 +12,7 @@ import (
 // accepted), p/o/<organisation> (a row each), p/a/<alias> (its organisation).
 // Cards, organisations and aliases stand in keys only as the journal's index.
 const (
-	keyPrefix    blobstore.Key = "p/"
+	KeyPrefix    blobstore.Key = "p/" // begins them all
 	keySelf      blobstore.Key = "p/self"
 	prefixCards  blobstore.Key = "p/c/"
 	prefixRows   blobstore.Key = "p/o/"

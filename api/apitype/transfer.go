@@ -30,6 +30,8 @@ type Transfer struct {
 	Created   time.Time         `json:"created"`
 	Updated   time.Time         `json:"updated"`
 	Expires   *time.Time        `json:"expires,omitempty" doc:"When delivery is given up"`
+	// Application stands only where one transfer is asked for, not in lists.
+	Application string `json:"application,omitempty" doc:"What the recipient's application said when it accepted or refused; not in lists"`
 }
 
 // Submitted is the answer to a document that was handed over: it is queued,

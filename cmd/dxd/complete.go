@@ -53,8 +53,23 @@ func (a *app) completeTransfer(cmd *cobra.Command, args []string, _ string) ([]s
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	return a.completeTransferOf(cmd, client.Filter{})
+}
+
+// completeReceived completes the one argument of a command about a transfer
+// that waits for the application's word.
+func (a *app) completeReceived(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.completeTransferOf(cmd, client.Filter{Direction: "in", State: "received"})
+}
+
+// completeTransferOf suggests the newest transfers that the filter finds.
+func (a *app) completeTransferOf(cmd *cobra.Command, f client.Filter) ([]string, cobra.ShellCompDirective) {
+	f.Limit = 20
 	return a.suggest(cmd, func(ctx context.Context, c *client.Client) (words []string, err error) {
-		transfers, err := c.Transfers(ctx, client.Filter{Limit: 20})
+		transfers, err := c.Transfers(ctx, f)
 		for _, t := range transfers {
 			words = append(words, t.ID.String()+"\t"+t.State+" "+t.Name)
 		}

@@ -75,9 +75,9 @@ and when.`,
 		commands  []*cobra.Command
 	}{
 		{"begin", "To begin:", []*cobra.Command{a.initCommand(), a.runCommand(), a.cardCommand(), a.partnerCommand()}},
-		{"documents", "Documents:", []*cobra.Command{a.sendCommand(), a.messageCommand(), a.transfersCommand(), a.transferCommand(), a.getCommand(), a.cancelCommand(), a.eventsCommand()}},
+		{"documents", "Documents:", []*cobra.Command{a.sendCommand(), a.messageCommand(), a.transfersCommand(), a.transferCommand(), a.getCommand(), a.acceptCommand(), a.refuseCommand(), a.cancelCommand(), a.eventsCommand()}},
 		{"proof", "Proof:", []*cobra.Command{a.notarizeCommand(), a.evidenceCommand(), a.verifyCommand(), a.anchorCommand()}},
-		{"care", "Care:", []*cobra.Command{a.doctorCommand(), a.versionCommand()}},
+		{"care", "Care:", []*cobra.Command{a.doctorCommand(), a.keyCommand(), a.versionCommand()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})
 		for _, c := range group.commands {

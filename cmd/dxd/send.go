@@ -52,7 +52,7 @@ func (a *app) submitFlags(cmd *cobra.Command, o *sendOptions) {
 	flags.StringArrayVar(&o.to, "to", nil, "alias of a recipient (repeatable)")
 	flags.StringVar(&o.requestID, "request-id", "", "an id of yours: the same one never sends twice")
 	flags.DurationVar(&o.expires, "expires", 0, "when delivery is given up (default 168h)")
-	flags.StringVar(&o.wait, "wait", goals[0], "end once the document is queued, delivered or anchored")
+	flags.StringVar(&o.wait, "wait", goals[0], "end once the document is queued, delivered, accepted or anchored")
 	flags.DurationVar(&o.timeout, "timeout", 0, "wait no longer than this (default: no limit)")
 	completeFlag(cmd, "to", a.completeAliasFlag)
 	completeFlag(cmd, "wait", cobra.FixedCompletions(goals, cobra.ShellCompDirectiveNoFileComp))
@@ -71,7 +71,7 @@ func (o sendOptions) check() error {
 	case len(slices.Compact(slices.Sorted(slices.Values(o.to)))) != len(o.to):
 		return record.Errorf(record.Invalid, "--to names a recipient twice")
 	case !slices.Contains(goals, o.wait):
-		return record.WithHint(record.Errorf(record.Invalid, "can't wait for %q", record.Printable(o.wait, 40)), "use queued, delivered or anchored")
+		return record.WithHint(record.Errorf(record.Invalid, "can't wait for %q", record.Printable(o.wait, 40)), "use queued, delivered, accepted or anchored")
 	case o.timeout < 0 || o.expires < 0:
 		return record.Errorf(record.Invalid, "a time can't be negative")
 	case o.mediaType != "":

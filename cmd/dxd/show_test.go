@@ -55,8 +55,9 @@ func TestANameFromASenderIsNeitherHiddenNorAFlag(t *testing.T) {
 
 func TestTheWorstErrorCounts(t *testing.T) {
 	late := record.Errorf(record.Timeout, "late")
-	refused := failure(apitype.Transfer{State: "failed", Reason: "policy"})
-	expired := failure(apitype.Transfer{State: "failed", Reason: "expired"})
+	refused := failure(apitype.Transfer{State: "failed", Reason: "policy"}, "delivered")
+	expired := failure(apitype.Transfer{State: "failed", Reason: "expired"}, "delivered")
+	unwanted := failure(apitype.Transfer{State: "refused", Reason: "page 3 is missing"}, "accepted")
 	for name, tt := range map[string]struct {
 		errs []error
 		code int
@@ -65,6 +66,7 @@ func TestTheWorstErrorCounts(t *testing.T) {
 		"one goes on":             {[]error{nil, late}, 8},
 		"one failed, one goes on": {[]error{late, expired}, 1},
 		"refused beats expired":   {[]error{expired, refused, late}, 7},
+		"unwanted beats expired":  {[]error{expired, unwanted, late}, 7},
 	} {
 		code := 0
 		if err := worst(tt.errs); err != nil {

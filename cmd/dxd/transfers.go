@@ -22,7 +22,7 @@ type listOptions struct {
 }
 
 // states are all that a transfer can be in.
-var states = []string{"queued", "sending", "delivered", "failed", "cancelled", "receiving", "received", "recorded"}
+var states = []string{"queued", "sending", "delivered", "accepted", "refused", "failed", "cancelled", "receiving", "received", "recorded"}
 
 func (a *app) transfersCommand() *cobra.Command {
 	var o listOptions

@@ -12,7 +12,7 @@ import (
 )
 
 // goals are what `dxd send` can wait for, in their order.
-var goals = []string{"queued", "delivered", "anchored"}
+var goals = []string{"queued", "delivered", "accepted", "anchored"}
 
 // waitAll waits until each transfer has reached the goal or failed, and puts
 // their states into sent. It gives an error for each that did not come there.
@@ -76,7 +76,7 @@ func (w *waiting) wait(ctx context.Context, sent *apitype.SubmittedTransfer, i i
 		return err
 	}
 	sent.State = t.State
-	return failure(t)
+	return failure(t, goal)
 }
 
 // seen is called now and then with how far a transfer is.
@@ -89,17 +89,27 @@ func (w *waiting) seen(t apitype.Transfer, i int, goal string) {
 		sum += n
 	}
 	w.bar.set(sum)
-	if goal == "anchored" && t.State == "delivered" && t.Anchor == "unanchored" && !w.told {
+	if goal == "anchored" && isAcross(t) && t.Anchor == "unanchored" && !w.told {
 		w.told = true
 		w.bar.done()
 		w.a.say("delivered; no chain is configured, so the anchor waits until there is one (see `dxd anchor deploy`)")
 	}
 }
 
-// failure is the error of a transfer whose way ended without delivery.
-func failure(t apitype.Transfer) error {
+// isAcross tells whether the recipient has it whole, whatever it said then.
+func isAcross(t apitype.Transfer) bool {
+	return t.State == "delivered" || t.State == "accepted" || t.State == "refused"
+}
+
+// failure is the error of a transfer that can't come to the goal any more. One
+// that the recipient's application refused was delivered all the same, and may
+// be anchored.
+func failure(t apitype.Transfer, goal string) error {
 	switch t.State {
 	case "refused":
+		if goal != "accepted" {
+			return nil
+		}
 		return record.Errorf(record.Refused, "%s refused %s: %s", t.Partner, t.ID, dash(t.Reason))
 	case "cancelled":
 		return record.Errorf(record.Conflict, "the transfer %s to %s was cancelled", t.ID, t.Partner)

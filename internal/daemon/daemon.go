@@ -100,7 +100,7 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 // open opens every part; nothing moves yet.
 func (d *Daemon) open(ctx context.Context) (err error) {
 	o := d.options
-	if d.Organisation, err = Open(ctx, o.Dir, o.Config, o.Keys, d.log, Watcher{State: d.partnerChanged, Card: d.cardReplaced}); err != nil {
+	if d.Organisation, err = Open(ctx, o.Dir, o.Config, o.Keys, d.log, d.watcher()); err != nil {
 		return err
 	}
 	if err := d.openAnchoring(); err != nil {

@@ -41,6 +41,7 @@ const doctorPatience = 10 * time.Second
 func (o *Organisation) Examine(ctx context.Context) []Check {
 	checks := []Check{o.examineKeys(), o.examineDisk()}
 	checks = append(checks, o.examineEvents(ctx)...)
+	checks = append(checks, o.examineRotation(ctx)...)
 	return append(checks, examineChain(ctx, o.anchor(), o)...)
 }
 

@@ -3,9 +3,14 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
+	"dxd/api/apitype"
+	"dxd/crypto"
+	"dxd/exchange"
 	"dxd/partner"
+	"dxd/record"
 )
 
 // keyPace is how often it is looked for what is due with keys and card. It is
@@ -14,32 +19,105 @@ const keyPace = time.Hour
 
 // keepKeys does with keys and card what is due, until ctx ends.
 func (d *Daemon) keepKeys(ctx context.Context) error {
-	return keepCard(ctx, d.Book, d.log)
+	return tend(ctx, d.Book, d.Store.Watch(ctx, partner.KeyPrefix), d.log)
 }
 
-// keepCard renews the card before it ends. What fails is tried again: until
-// the end there are weeks.
-func keepCard(ctx context.Context, book *partner.Book, log *slog.Logger) error {
+// tend looks at keys and card now and then, and when a partner has told
+// something. What fails is tried again: nothing of it is urgent.
+func tend(ctx context.Context, book *partner.Book, told <-chan struct{}, log *slog.Logger) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-timer.C:
+		case <-told:
 		case <-ctx.Done():
 			return nil
 		}
-		if !time.Now().Before(book.Due()) {
-			if err := book.Renew(ctx); err != nil && ctx.Err() == nil {
-				log.Error("couldn't renew the card", "error", err)
-			}
+		if err := book.Tend(ctx); err != nil && ctx.Err() == nil {
+			log.Error("couldn't tend to keys and card", "error", err)
 		}
 		timer.Reset(min(keyPace, max(time.Second, time.Until(book.Due()))))
 	}
 }
 
+// watcher is what the daemon does when its organisation changes.
+func (d *Daemon) watcher() Watcher {
+	w := Watcher{State: d.partnerChanged, Card: d.cardReplaced}
+	if seam := d.options.Seam; seam != nil {
+		w.Seam = func(p partner.Point) { seam(exchange.Point(p)) }
+	}
+	return w
+}
+
 // cardReplaced calls the partners, so that they take our new card.
 func (d *Daemon) cardReplaced() {
+	if d.Exchange == nil {
+		return // it is only being started, and calls all then
+	}
 	card := d.Book.Self().Body
-	d.log.Info("the card was renewed", "serial", card.Serial, "expires", time.UnixMilli(card.Expires).UTC())
+	d.log.Info("a new card is ours", "serial", card.Serial, "expires", time.UnixMilli(card.Expires).UTC())
 	d.Exchange.CallAll()
+}
+
+// Rotate draws a new key of a role. now brings a node's into use without
+// waiting for partners.
+func (o *Organisation) Rotate(ctx context.Context, r apitype.RotateKey) (apitype.Rotated, error) {
+	role, err := crypto.ParseRole(r.Role)
+	if err != nil {
+		return apitype.Rotated{}, err
+	}
+	if err := o.rotate(ctx, role, r.Now); err != nil {
+		return apitype.Rotated{}, err
+	}
+	return o.rotated(ctx, role)
+}
+
+func (o *Organisation) rotate(ctx context.Context, role crypto.Role, now bool) error {
+	if now && role != crypto.RoleNode {
+		return record.Errorf(record.Invalid, "a new %s key is in use at once anyway", role)
+	}
+	if announced := len(o.Keys.Keys(role)) > 1; !now || !announced {
+		if err := o.Book.Rotate(ctx, role); err != nil {
+			return err
+		}
+	}
+	if now {
+		return o.Book.SwitchNode(ctx)
+	}
+	return nil
+}
+
+// rotated says what came of a rotation.
+func (o *Organisation) rotated(ctx context.Context, role crypto.Role) (apitype.Rotated, error) {
+	keys := o.Keys.Keys(role)
+	out := apitype.Rotated{Role: string(role), Key: keys[0], Serial: o.Book.Self().Body.Serial, WaitsFor: []string{}}
+	if role == crypto.RoleNode {
+		out.Key = keys[len(keys)-1]
+	}
+	waits, err := o.Book.WaitsFor(ctx, role)
+	for _, p := range waits {
+		out.WaitsFor = append(out.WaitsFor, p.Alias)
+	}
+	return out, err
+}
+
+// examineRotation says which keys are on their way out, and what for they stay.
+func (o *Organisation) examineRotation(ctx context.Context) (checks []Check) {
+	for _, role := range crypto.Roles {
+		if len(o.Keys.Keys(role)) < 2 {
+			continue
+		}
+		name := string(role) + " key"
+		r, err := o.rotated(ctx, role)
+		switch {
+		case err != nil:
+			checks = append(checks, failed(name, err))
+		case role == crypto.RoleSigning:
+			checks = append(checks, healthy(name, "the older one, which signs nothing any more, goes with the next card (`dxd card renew`)"))
+		default:
+			checks = append(checks, healthy(name, "the older one stays until these partners have taken card %d: %s", r.Serial, strings.Join(r.WaitsFor, ", ")))
+		}
+	}
+	return checks
 }

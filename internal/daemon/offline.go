@@ -90,14 +90,14 @@ func (o *Offline) newAPI() (*api.API, error) {
 	return api.New(api.Config{
 		Exchange: o.exchange, Book: o.Book, Events: o.Events,
 		Version: apitype.Version{Version: o.build.Version, Commit: o.build.Commit, Go: o.build.Go},
-		Node:    o.Keys.Node(), Account: o.Keys.Account(), Addresses: o.addresses,
+		Node:    o.Keys.Node, Account: o.Keys.Account, Addresses: o.addresses,
 		Connected: func(record.NodeID) bool { return false },
 		Anchoring: o.queue.Status,
 		Deploy: func(ctx context.Context, rpc string) (apitype.Deployed, error) {
 			made, err := o.Deploy(ctx, rpc)
 			return deployed(made), err
 		},
-		Doctor: o.doctor, Authorize: tokens{}.authorize, Log: o.log,
+		Rotate: o.Rotate, Doctor: o.doctor, Authorize: tokens{}.authorize, Log: o.log,
 	})
 }
 

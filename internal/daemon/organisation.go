@@ -71,6 +71,8 @@ func Init(ctx context.Context, path, name string, keys *crypto.Keyring, keyring,
 type Watcher struct {
 	State func(partner.Partner) // a partner's state
 	Card  func()                // our card
+	Keys  func() error          // our keys: before the card that lists them
+	Seam  func(partner.Point)   // where a change of keys is
 }
 
 // Open locks and opens a state directory.
@@ -91,8 +93,17 @@ func Open(ctx context.Context, dir statedir.Dir, c config.Config, keys *crypto.K
 	o.Events = &event.Log{Journal: o.Store, Now: time.Now, Retain: c.Retain.Events}
 	o.Book, err = partner.Open(ctx, partner.Config{
 		Journal: o.Store, Keys: keys, Now: time.Now, IsPrivate: p2p.IsPrivate, OnState: w.State, OnChange: tellOfPartner, OnCard: w.Card,
+		OnKeys: w.Keys, Save: dir.WriteKeyring, Seam: w.Seam,
 	})
-	return o, err
+	if err != nil {
+		return o, err
+	}
+	if err := o.Book.Settle(ctx); err != nil {
+		// Nothing is lost: records go on under the card that is there. A
+		// full disk is the likely reason, and it is tried again.
+		log.Error("couldn't sign a card with the keyring's keys", "error", err)
+	}
+	return o, nil
 }
 
 func tellOfPartner(tx blobstore.Tx, org record.OrgID, s partner.State) error {

@@ -59,9 +59,9 @@ func (d *Daemon) newAPI() (*api.API, error) {
 	return api.New(api.Config{
 		Exchange: d.Exchange, Book: d.Book, Events: d.Events,
 		Version: apitype.Version{Version: b.Version, Commit: b.Commit, Go: b.Go},
-		Node:    d.Host.Node(), Account: d.Keys.Account(), Addresses: d.Host.Addrs, Connected: d.Host.Connected,
+		Node:    d.Keys.Node, Account: d.Keys.Account, Addresses: d.Host.Addrs, Connected: d.Host.Connected,
 		Anchoring: func(ctx context.Context) (queue.Status, error) { return d.Queue().Status(ctx) },
-		Deploy:    d.deploy, Doctor: d.doctor, Authorize: tokens.authorize, Log: d.log,
+		Deploy:    d.deploy, Rotate: d.Rotate, Doctor: d.doctor, Authorize: tokens.authorize, Log: d.log,
 	})
 }
 

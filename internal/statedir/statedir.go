@@ -62,6 +62,11 @@ func (d Dir) SocketPath() string { return d.join(socketName) }
 // Keyring reads the locked keyring.
 func (d Dir) Keyring() ([]byte, error) { return ReadFile(d.KeyringPath(), maxSmallFile) }
 
+// WriteKeyring replaces the locked keyring, whole and durable.
+func (d Dir) WriteKeyring(content []byte) error {
+	return WriteFile(d.KeyringPath(), content, 0o600)
+}
+
 // Config reads dxd.toml.
 func (d Dir) Config() ([]byte, error) { return ReadFile(d.ConfigPath(), maxSmallFile) }
 

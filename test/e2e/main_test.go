@@ -52,11 +52,7 @@ func runDaemon(dir string) error {
 	if err != nil {
 		return err
 	}
-	file, err := d.Keyring()
-	if err != nil {
-		return err
-	}
-	keys, err := crypto.Unlock(file, nil)
+	keys, err := unlock(d)
 	if err != nil {
 		return err
 	}
@@ -74,4 +70,13 @@ func dieAt(point exchange.Point) func(exchange.Point) {
 			select {}                                      // nothing follows until the signal is there
 		}
 	}
+}
+
+// unlock reads a keyring that no passphrase protects.
+func unlock(d statedir.Dir) (*crypto.Keyring, error) {
+	file, err := d.Keyring()
+	if err != nil {
+		return nil, err
+	}
+	return crypto.Unlock(file, nil)
 }

@@ -1,0 +1,148 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+
+	"dxd/crypto"
+	"dxd/exchange"
+	"dxd/internal/statedir"
+	"dxd/partner"
+)
+
+// rotating lists the roles whose keys are rotated while documents move.
+var rotating = []crypto.Role{crypto.RoleSigning, crypto.RoleRecipient}
+
+func TestAKeyIsRotatedWhileADocumentIsOnItsWay(t *testing.T) {
+	for _, role := range rotating {
+		t.Run(string(role), func(t *testing.T) {
+			t.Parallel()
+			rotateUnderWay(t, role)
+		})
+	}
+}
+
+func rotateUnderWay(t *testing.T, role crypto.Role) {
+	a, b := newOrg(t, "alpha"), newOrg(t, "beta")
+	c := newChain(t, a, b)
+	l := newLink(t, a, b, false)
+	for _, o := range []*org{a, b} {
+		o.anchorAt(c.url)
+		o.start()
+	}
+	pair(a, b)
+	before := exchangeDocuments(a, b)
+	taken := map[sent][]byte{}
+	for _, s := range before[:2] {
+		c.proven(s)
+		_, taken[s] = s.from.evidence(s.id)
+	}
+
+	d := document{seed: "under way", size: 8 << 20}
+	held := l.hold(d.size / 2)
+	flying := sent{from: a, to: b, document: d, id: a.send(b, d)}
+	within(t, patience, "the middle", held)
+	for _, o := range []*org{a, b} {
+		rotated, err := o.RotateKey(t.Context(), string(role), false)
+		check(t, err)
+		if rotated.Key == o.keys.Keys(role)[0] || rotated.Serial != 2 {
+			t.Errorf("%s: %+v", o.name, rotated)
+		}
+	}
+	l.release()
+	a.delivered(flying.id)
+	b.keeps(flying.id, d)
+	b.knows(a, 2)
+	a.knows(b, 2)
+
+	for _, s := range append(before, append(exchangeDocuments(a, b), flying)...) {
+		c.proven(s) // of those from before, too, whose evidence is taken now
+	}
+	for s, evidence := range taken {
+		if r := c.verify(s.document, evidence, s); r.ExitCode() != 0 {
+			t.Errorf("evidence from before the rotation gives %d: %+v", r.ExitCode(), r.Checks)
+		}
+	}
+	for _, o := range []*org{a, b} {
+		o.hasNewKey(role)
+	}
+}
+
+// knows waits until the organisation has a card of the other, or a later one.
+func (o *org) knows(other *org, serial int64) {
+	o.t.Helper()
+	until(o.t, "the card of "+other.name, func() string {
+		p, err := o.Partner(o.t.Context(), other.alias)
+		check(o.t, err)
+		if p.Serial < serial {
+			return fmt.Sprintf("%s has card %d", o.name, p.Serial)
+		}
+		return ""
+	})
+}
+
+// onDisk is the keyring as its file has it.
+func (o *org) onDisk() *crypto.Keyring {
+	o.t.Helper()
+	d, err := statedir.Open(o.dir)
+	check(o.t, err)
+	keys, err := unlock(d)
+	check(o.t, err)
+	return keys
+}
+
+// hasNewKey waits until the older key of the role is gone, or only waits for
+// another card to be made.
+func (o *org) hasNewKey(role crypto.Role) {
+	o.t.Helper()
+	until(o.t, "the end of the older key", func() string {
+		keys := o.onDisk().Keys(role)
+		if len(keys) == 1 && keys[0] != o.keys.Keys(role)[0] || role == crypto.RoleSigning {
+			return ""
+		}
+		return fmt.Sprintf("%s has %d %s keys", o.name, len(keys), role)
+	})
+	if keys := o.onDisk().Keys(role); keys[0] == o.keys.Keys(role)[0] {
+		o.t.Errorf("%s: the older %s key is in use", o.name, role)
+	}
+}
+
+func TestADeathBetweenKeyringAndCardEndsInOneState(t *testing.T) {
+	for _, role := range rotating {
+		for _, point := range []partner.Point{partner.BeforeKeyring, partner.AfterKeyring, partner.AfterCard} {
+			t.Run(fmt.Sprint(role, " ", point), func(t *testing.T) {
+				t.Parallel()
+				dieRotating(t, role, point)
+			})
+		}
+	}
+}
+
+func dieRotating(t *testing.T, role crypto.Role, point partner.Point) {
+	a, b := newOrg(t, "alpha"), newOrg(t, "beta")
+	a.dieAt = exchange.Point(point)
+	a.start()
+	b.start()
+	pair(a, b)
+	if _, err := a.RotateKey(t.Context(), string(role), false); err == nil {
+		t.Error("the caller got an answer from the dead")
+	}
+	within(t, patience, "death", a.process.gone)
+	if !a.process.died() {
+		t.Fatalf("it ended otherwise: %s", a.process.log)
+	}
+	a.dieAt = ""
+	a.start()
+	if point == partner.BeforeKeyring { // nothing has happened, and it can be asked for again
+		_, err := a.RotateKey(t.Context(), string(role), false)
+		check(t, err)
+	}
+	d := document{seed: "after " + string(point), size: small}
+	for _, s := range []sent{{from: a, to: b, document: d}, {from: b, to: a, document: d}} {
+		s.id = s.from.send(s.to, d)
+		s.from.delivered(s.id)
+		s.to.keeps(s.id, d)
+	}
+	b.knows(a, 2)
+	a.hasNewKey(role)
+}
