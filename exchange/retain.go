@@ -102,9 +102,8 @@ func (x *Exchange) clearShelf(ctx context.Context, r rule) (wait time.Duration, 
 	}
 }
 
-// maxCleared is how much of a shelf is cleared in one update: each may be a
-// bundle of 1,024 messages.
-const maxCleared = 8
+// maxCleared is how much of a shelf is looked at at a time.
+const maxCleared = 64
 
 // due finds what is due on a shelf from a place on, and says when to look
 // again: what is put there from now on has its time yet to come.

@@ -49,7 +49,6 @@ func (n *node) erased(id record.TransferID) exchange.View {
 func TestASentPayloadIsErasedWhenItsTimeIsOver(t *testing.T) {
 	a, b := newNode(t, "anna"), newNode(t, "bert")
 	pair(t, a, b)
-	a.retain.Sent = 7 * day
 	s := exchange.Submission{To: []string{"bert"}, Name: "contract.pdf", RequestID: "order 7", Size: -1}
 	sent, err := a.Submit(t.Context(), s, strings.NewReader("a document"))
 	check(t, err)
@@ -57,7 +56,17 @@ func TestASentPayloadIsErasedWhenItsTimeIsOver(t *testing.T) {
 	a.delivered(id)
 	before, err := a.Evidence(t.Context(), id)
 	check(t, err)
+	kept, err := a.Kept(t.Context())
+	check(t, err)
+	want := exchange.Kept{Rule: exchange.RetainSent, Payloads: 1, Bytes: sent[0].SealedLength}
+	if len(kept) != 2 || kept[0] != want || kept[1] != (exchange.Kept{Rule: exchange.RetainReceived}) {
+		t.Errorf("kept is %+v", kept)
+	}
+	a.retain.Sent = 7 * day
 	a.awake(6 * day)
+	if kept, err = a.Kept(t.Context()); err != nil || kept[0].For != 7*day || time.Until(kept[0].Due) > 7*day || time.Until(kept[0].Due) < 6*day {
+		t.Errorf("after six days kept is %+v (%v)", kept, err)
+	}
 	if got := a.document(id); string(got) != "a document" {
 		t.Errorf("after six days there is %q", got)
 	}
