@@ -72,7 +72,10 @@ func (a *API) suspendPartner(ctx context.Context, in *aliasInput) (apitype.Partn
 }
 
 func (a *API) resumePartner(ctx context.Context, in *aliasInput) (apitype.Partner, error) {
-	p, err := a.Book.SetState(ctx, in.Alias, partner.Active, nothing)
+	p, err := a.Book.SetState(ctx, in.Alias, partner.Active, a.Exchange.Resume)
+	if err == nil {
+		a.Exchange.PartnerChanged(p.Org) // a lane may have been stopped while the state was active
+	}
 	return a.partnerNow(ctx, p, err)
 }
 
@@ -91,7 +94,18 @@ func (a *API) partnerNow(ctx context.Context, p partner.Partner, err error) (api
 		return apitype.Partner{}, err
 	}
 	waiting, err := a.Exchange.Waiting(ctx)
-	return a.partnerJSON(p, waiting), err
+	if err != nil {
+		return apitype.Partner{}, err
+	}
+	out := a.partnerJSON(p, waiting)
+	lanes, err := a.Exchange.Lanes(ctx, p.Org)
+	for _, l := range lanes {
+		out.Lanes = append(out.Lanes, apitype.Lane{
+			Lane: string(l.Lane), Sent: l.Sent, Acknowledged: l.Acknowledged,
+			Received: l.Received, Complete: l.Complete, Stopped: l.Stopped, Held: l.Held,
+		})
+	}
+	return out, err
 }
 
 func (a *API) partnerJSON(p partner.Partner, waiting map[record.OrgID]int64) apitype.Partner {

@@ -88,6 +88,7 @@ func recentAlarms(tx blobstore.ReadTx, key blobstore.Key, now time.Time) ([]rais
 type contradictionError struct {
 	error
 	transfer record.TransferID
+	stops    record.Lane // the partner's, if it stops one
 }
 
 func (e *contradictionError) Unwrap() error { return e.error }
@@ -96,7 +97,12 @@ func (e *contradictionError) Unwrap() error { return e.error }
 // Whoever serves the partner's stream raises the alarm, so that it outlives
 // the update that fails with this error.
 func contradiction(transfer record.TransferID, text string) error {
-	return &contradictionError{record.Errorf(record.Conflict, "%s", text), transfer}
+	return &contradictionError{record.Errorf(record.Conflict, "%s", text), transfer, ""}
+}
+
+// stopping is a contradiction after which nothing more is taken in the lane.
+func stopping(lane record.Lane, text string) error {
+	return &contradictionError{record.Errorf(record.Conflict, "%s", text), record.TransferID{}, lane}
 }
 
 // raise turns a contradiction into an alarm about the partner, in an update of
@@ -106,7 +112,14 @@ func (x *Exchange) raise(ctx context.Context, org record.OrgID, err error) {
 	if !errors.As(err, &c) {
 		return
 	}
-	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error { return x.alarm(tx, org, c.transfer, c.Error()) })
+	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		if c.stops != "" {
+			if err := stopLane(tx, org, c.stops); err != nil {
+				return err
+			}
+		}
+		return x.alarm(tx, org, c.transfer, c.Error())
+	})
 	if err != nil {
 		x.Log.Error("couldn't keep an alarm", "what", c.Error(), "transfer", c.transfer, "error", err)
 	}

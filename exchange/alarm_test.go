@@ -26,6 +26,7 @@ func (n *node) events(types ...event.Type) (found []event.Event) {
 
 func TestTwoRecordsWithOneNumberAreAnAlarm(t *testing.T) {
 	a, b := newNode(t, "anna"), newNode(t, "bert")
+	b.hushed.Store(true)
 	pair(t, a, b)
 	f := newForgery(t, a, b)
 	if kind, content := f.deliver(t, a, b); kind != typeReceipt {

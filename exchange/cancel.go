@@ -112,9 +112,21 @@ func (x *Exchange) void(tx blobstore.Tx, t Transfer, s State, reason string) err
 	if err != nil {
 		return err
 	}
+	if manifest, err = x.underOwnEpoch(tx, &t, manifest); err != nil {
+		return err
+	}
+	if err := x.putVoid(tx, t, manifest.Number, voidReason(s, reason)); err != nil {
+		return err
+	}
+	return x.leaveQueue(tx, t, s, reason)
+}
+
+// putVoid signs the void of a number, which the partner is to be told, and
+// takes. Until then the number is open.
+func (x *Exchange) putVoid(tx blobstore.Tx, t Transfer, n record.Number, reason record.VoidReason) error {
 	void, err := x.Keys.SignVoid(record.Void{
 		Header:    record.Header{Card: x.Book.Self().ID(), Created: x.Now().UnixMilli()},
-		Recipient: t.Partner, Manifest: t.Record, Number: manifest.Number, Reason: voidReason(s, reason),
+		Recipient: t.Partner, Manifest: t.Record, Number: n, Reason: reason,
 	})
 	if err != nil {
 		return err
@@ -125,10 +137,10 @@ func (x *Exchange) void(tx blobstore.Tx, t Transfer, s State, reason string) err
 	if err := queue.Add(tx, void.ID(), void.Leaf()); err != nil {
 		return err
 	}
-	if err := pushVoid(tx, t); err != nil {
+	if err := tx.Set(byRecordKey(tx, void.ID()), t.ID[:]); err != nil {
 		return err
 	}
-	return x.leaveQueue(tx, t, s, reason)
+	return pushVoid(tx, t)
 }
 
 // leaveQueue ends an outgoing transfer.

@@ -33,6 +33,10 @@ var errAway = errors.New("couldn't reach the partner")
 // deliver sends one payload and takes the receipt. It returns nil once the
 // transfer needs no more of it: delivered, or cancelled in the meantime.
 func (x *Exchange) deliver(ctx context.Context, p partner.Partner, t Transfer) error {
+	t, err := x.renew(ctx, p, t)
+	if err != nil {
+		return x.unsendable(ctx, t, err)
+	}
 	parcel, err := x.pack(ctx, p, t)
 	if err != nil {
 		return x.unsendable(ctx, t, err)
@@ -316,6 +320,9 @@ func decodeRefusal(content []byte) error {
 // open, or that what came does not hold: if it is damaged here, no retry helps.
 func (x *Exchange) afterRefusal(ctx context.Context, c parcel, err error) error {
 	var r *refusedError
+	if errors.As(err, &r) && r.Reason == reasonNumber {
+		return errors.Join(errHeld, x.hold(ctx, c.Partner, laneOf(c.Kind), c.ID))
+	}
 	if !errors.As(err, &r) || r.Reason != reasonDamaged && r.Reason != reasonRejected {
 		return err
 	}
@@ -371,6 +378,9 @@ func (x *Exchange) delivered(ctx context.Context, id record.TransferID, receipt 
 	if sent.Direction != Out {
 		return record.Errorf(record.Invalid, "a receipt from the sender itself")
 	}
+	if sent, err = x.withFormer(ctx, sent, receipt); err != nil {
+		return err
+	}
 	if err := x.checkReceipt(ctx, receipt, sent); err != nil {
 		return err
 	}
@@ -378,6 +388,14 @@ func (x *Exchange) delivered(ctx context.Context, id record.TransferID, receipt 
 	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
 		t, err := getTransfer(tx, id)
 		if err != nil || t.State.across() {
+			return err
+		}
+		if t.Record != sent.Record {
+			if err := x.takeFormer(tx, &t, sent.Record); err != nil {
+				return err
+			}
+		}
+		if err := x.endNumber(tx, t); err != nil {
 			return err
 		}
 		t.WireBytes += prog.wire

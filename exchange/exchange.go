@@ -71,6 +71,7 @@ type Exchange struct {
 	guests guests
 	roads  crossing
 	fresh  fresh
+	known  greeted
 }
 
 // Point names a side of a commit point (ARCHITECTURE, section 3): a process
@@ -120,6 +121,7 @@ func Open(c Config) *Exchange {
 	x.inbox.open = map[arriving]*claim{}
 	x.flight.of = map[record.TransferID]*progress{}
 	x.guests.of = map[record.OrgID]*guest{}
+	x.known.orgs = map[record.OrgID]bool{}
 	x.fresh.files = map[blobstore.FileID]bool{}
 	return x
 }

@@ -12,6 +12,8 @@ import (
 type hello struct {
 	Version int               `json:"v"`
 	File    record.CardFile   `json:"file"`
+	Heads   record.Envelope   `json:"heads"`            // how far the numbers between the two sides have come
+	Shown   []record.Envelope `json:"shown,omitzero"`   // the other side's records that prove it for its numbers
 	Has     record.RecordID   `json:"has,omitzero"`     // the other side's card that the sender has, if it has those before it
 	History []record.Envelope `json:"history,omitzero"` // cards of the sender before the one in File, newest first
 }
@@ -25,19 +27,20 @@ func (x *Exchange) sayHello(ctx context.Context, p partner.Partner) error {
 	defer closeQuietly(stream)
 	defer resetWith(ctx, stream)()
 	l := newLink(stream)
-	if err := x.sendHello(ctx, l, p.Org, p.Knows); err != nil {
+	told, err := x.sendHello(ctx, l, p.Org, p.Knows)
+	if err != nil {
 		return err
 	}
-	_, err = x.takeHello(ctx, p.Org, l)
+	_, err = x.takeHello(ctx, p.Org, l, &told)
 	return err
 }
 
 // ServeHello answers a partner's call.
 func (x *Exchange) ServeHello(ctx context.Context, s Stream) {
 	x.serve(ctx, s, func(from partner.Partner, l *link) {
-		has, err := x.takeHello(ctx, from.Org, l)
+		has, err := x.takeHello(ctx, from.Org, l, nil)
 		if err == nil {
-			err = x.sendHello(ctx, l, from.Org, has)
+			_, err = x.sendHello(ctx, l, from.Org, has)
 		}
 		if err != nil {
 			x.complain(from.Org, "couldn't exchange cards with a partner", err)
@@ -50,26 +53,33 @@ func (x *Exchange) ServeHello(ctx context.Context, s Stream) {
 	})
 }
 
-// sendHello tells a partner who we are. has is the card of ours that it has.
-func (x *Exchange) sendHello(ctx context.Context, l *link, to record.OrgID, has record.RecordID) error {
+// sendHello tells a partner who we are, and returns the heads that it told.
+// has is the card of ours that the partner has.
+func (x *Exchange) sendHello(ctx context.Context, l *link, to record.OrgID, has record.RecordID) (told record.Heads, err error) {
 	file, err := x.Book.CardFile(x.Addrs())
 	if err != nil {
-		return err
+		return told, err
 	}
 	h := hello{Version: wireVersion, File: file.File()}
+	heads, shown, err := x.ownHeads(ctx, to)
+	if err != nil {
+		return told, err
+	}
+	h.Heads, h.Shown = heads.Envelope, shown
 	if h.Has, err = x.Book.Has(ctx, to); err != nil {
-		return err
+		return told, err
 	}
 	if h.History, err = x.Book.History(ctx, has); err != nil {
-		return err
+		return told, err
 	}
-	return l.send(frameHello, h)
+	return heads.Body, l.send(frameHello, h)
 }
 
 // takeHello learns what the partner says of itself, and which card of ours it
-// has. The connection vouches that one of its nodes says it; the card's own
-// signatures vouch for the rest.
-func (x *Exchange) takeHello(ctx context.Context, from record.OrgID, l *link) (has record.RecordID, err error) {
+// has. The connection vouches that one of its nodes says it; the signatures of
+// cards and heads vouch for the rest. told is what we said along with the call
+// that this answers; nil if the partner called.
+func (x *Exchange) takeHello(ctx context.Context, from record.OrgID, l *link, told *record.Heads) (has record.RecordID, err error) {
 	var h hello
 	if err := l.expect(frameHello, &h); err != nil {
 		return has, err
@@ -81,10 +91,7 @@ func (x *Exchange) takeHello(ctx context.Context, from record.OrgID, l *link) (h
 	if err != nil {
 		return has, err
 	}
-	if err := x.Book.Learn(ctx, from, opened); err != nil {
-		if partner.IsAlarm(err) {
-			x.raise(ctx, from, contradiction(record.TransferID{}, err.Error()))
-		}
+	if err := x.learn(ctx, from, opened); err != nil {
 		return has, err
 	}
 	if err := x.Book.LearnHistory(ctx, from, h.History); err != nil {
@@ -93,8 +100,33 @@ func (x *Exchange) takeHello(ctx context.Context, from record.OrgID, l *link) (h
 	if err := x.Book.Told(ctx, from, h.Has); err != nil {
 		return has, err
 	}
+	if err := x.takeHeads(ctx, from, h, told); err != nil {
+		return has, err
+	}
 	x.heard(from)
 	return h.Has, nil
+}
+
+// learn takes over a partner's card and presence. What does not hold is not
+// taken; but if the card was accepted before, it is the partner that we know,
+// whose clock is wrong, or whose state is an older copy of itself.
+func (x *Exchange) learn(ctx context.Context, from record.OrgID, file record.OpenedCardFile) error {
+	err := x.Book.Learn(ctx, from, file)
+	switch {
+	case err == nil:
+		return nil
+	case partner.IsAlarm(err):
+		x.raise(ctx, from, contradiction(record.TransferID{}, err.Error()))
+		return err
+	}
+	if p, e := x.Book.ByOrg(from); e != nil || p.State != partner.Active {
+		return err
+	}
+	if known, e := x.Book.Card(ctx, file.Card.ID()); e != nil || known.Body.Org != from {
+		return err
+	}
+	x.complain(from, "couldn't take a partner's card or addresses", err)
+	return nil
 }
 
 // CallAll has every active partner called now, and again until it answers: our

@@ -20,8 +20,13 @@ func TestAHelloIsAsTheSpecificationSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	heads := goldenRecord(t, data, "heads.json")
+	manifest := goldenRecord(t, data, "manifest.json")
 	card := opened.Card // stands for the card before it, too: nobody looks here
-	frame := goldenOf(t, "", frameHello, hello{Version: 1, File: opened.File(), Has: card.ID(), History: []record.Envelope{card.Envelope}})
+	frame := goldenOf(t, "", frameHello, hello{
+		Version: 1, File: opened.File(), Heads: heads, Shown: []record.Envelope{manifest},
+		Has: card.ID(), History: []record.Envelope{card.Envelope},
+	})
 	got, err := hex.DecodeString(frame.Hex)
 	if err != nil {
 		t.Fatal(err)
@@ -40,4 +45,18 @@ func TestAHelloIsAsTheSpecificationSays(t *testing.T) {
 	if content != string(want) || strings.Count(content, "\n") != 1 {
 		t.Errorf("the content of the frame is\n%s", content)
 	}
+}
+
+// goldenRecord reads a record of the specification.
+func goldenRecord(t *testing.T, dir, file string) record.Envelope {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := record.ParseEnvelope(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
 }

@@ -407,7 +407,7 @@ func TestHelloIsAboutItsSenderOnly(t *testing.T) {
 		return f.File()
 	}
 	say := func(version int, f record.CardFile) (kind byte, err error) {
-		raw, err := json.Marshal(map[string]any{"v": version, "file": f, "later": true})
+		raw, err := json.Marshal(map[string]any{"v": version, "file": f, "heads": json.RawMessage(a.heads(t, b, nil).Bytes()), "later": true})
 		check(t, err)
 		s := a.stream(t, b, exchange.ProtocolHello)
 		writeFrame(t, s, typeHello, raw)

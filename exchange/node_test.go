@@ -38,6 +38,7 @@ type node struct {
 	wrap   func(exchange.Stream) exchange.Stream // around streams that it opens
 	files  func(blobstore.Files) blobstore.Files // around its payload files, from the next start on
 	now    func() time.Time
+	hushed atomic.Bool // calls nobody, and so only answers
 	retain exchange.Retention
 }
 
@@ -135,6 +136,9 @@ func (n *node) halt() {
 type opener struct{ n *node }
 
 func (o opener) Open(ctx context.Context, node record.NodeID, addresses []string, protocol string) (exchange.Stream, error) {
+	if o.n.hushed.Load() && protocol == exchange.ProtocolHello {
+		return nil, record.Errorf(record.Unavailable, "hushed")
+	}
 	c, err := o.n.host.Open(ctx, node, addresses, protocol)
 	if err != nil {
 		return nil, err

@@ -92,6 +92,7 @@ func (x *Exchange) Connected(node record.NodeID) {
 // heard is called when a partner has said hello, and so lets us in: whatever
 // waits for it goes on at once.
 func (x *Exchange) heard(org record.OrgID) {
+	x.known.add(org)
 	for _, w := range []work{docWork, msgWork, pushWork} {
 		if worker := x.worker(org, w); worker != nil {
 			worker.found(true)
@@ -222,6 +223,9 @@ func (x *Exchange) step(ctx context.Context, org record.OrgID, w work, self *wor
 	}
 	if err != nil || p.State != partner.Active || !self.due() {
 		return wait, nil // its state changing wakes
+	}
+	if may, err := x.maySend(ctx, org, w); !may || err != nil {
+		return wait, err
 	}
 	switch w {
 	case docWork:

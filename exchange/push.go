@@ -63,10 +63,27 @@ func (x *Exchange) Proven(tx blobstore.Tx, id record.RecordID, own bool) error {
 	if err != nil {
 		return err
 	}
-	if t.State.across() {
-		return push{Transfer: t.ID, Proof: id}.put(tx, t.Partner)
+	shared, err := isShared(tx, t, id)
+	if !shared || err != nil {
+		return err
 	}
-	return nil
+	return push{Transfer: t.ID, Proof: id}.put(tx, t.Partner)
+}
+
+// isShared tells whether the partner has, or will be told, this record of the
+// transfer: all of what was delivered, but only the void of what was not.
+func isShared(tx blobstore.ReadTx, t Transfer, id record.RecordID) (bool, error) {
+	if _, err := tx.Get(formerKey(t.ID, id)); record.KindOf(err) != record.NotFound {
+		return id == t.Record && t.State.across(), err
+	}
+	if t.State.across() {
+		return true, nil
+	}
+	void, err := getRecord(tx, voidKey(t.ID))
+	if record.KindOf(err) == record.NotFound {
+		return false, nil
+	}
+	return err == nil && void.ID() == id, err
 }
 
 // transferOf finds the transfer that a record belongs to.
@@ -153,7 +170,7 @@ func (x *Exchange) pushAll(ctx context.Context, p partner.Partner, waiting []blo
 	defer closeQuietly(stream)
 	defer resetWith(ctx, stream)()
 	l := newLink(stream)
-	var done []blobstore.Key
+	var done []answered
 	for _, e := range waiting {
 		var a ack
 		if a, err = x.pushOne(ctx, l, e); err != nil {
@@ -164,18 +181,29 @@ func (x *Exchange) pushAll(ctx context.Context, p partner.Partner, waiting []blo
 			later = true
 			continue
 		}
-		done = append(done, e.Key)
+		done = append(done, answered{e, a.OK})
 	}
-	return later, errors.Join(err, x.forgetPushes(ctx, done))
+	return later, errors.Join(err, x.forgetPushes(ctx, p.Org, done))
 }
 
-func (x *Exchange) forgetPushes(ctx context.Context, done []blobstore.Key) error {
+// answered is an entry of the queue of news that need not be told again.
+type answered struct {
+	blobstore.Entry
+	taken bool
+}
+
+// forgetPushes forgets what was answered. The number of a void that was taken
+// has ended.
+func (x *Exchange) forgetPushes(ctx context.Context, org record.OrgID, done []answered) error {
 	if len(done) == 0 {
 		return nil
 	}
 	return x.Journal.Update(ctx, func(tx blobstore.Tx) error {
-		for _, key := range done {
-			if err := tx.Delete(key); err != nil {
+		for _, d := range done {
+			if err := tx.Delete(d.Key); err != nil {
+				return err
+			}
+			if err := endVoid(tx, org, d); err != nil {
 				return err
 			}
 		}
@@ -183,14 +211,29 @@ func (x *Exchange) forgetPushes(ctx context.Context, done []blobstore.Key) error
 	})
 }
 
+func endVoid(tx blobstore.Tx, org record.OrgID, d answered) error {
+	var p push
+	if err := record.Unmarshal(d.Value[32:], &p); err != nil || !p.Void || !d.taken {
+		return nil // which newsOf has told of
+	}
+	void, err := getRecord(tx, voidKey(p.Transfer))
+	if err != nil {
+		return err
+	}
+	return closeNumber(tx, org, void)
+}
+
 // pushOne tells one thing and takes the answer. What is damaged here counts as
 // taken: it can't be told, and must not hold up the rest.
 func (x *Exchange) pushOne(ctx context.Context, l *link, e blobstore.Entry) (ack, error) {
+	if err := x.renewVoid(ctx, e); err != nil {
+		return ack{}, err
+	}
 	p, n, err := x.newsOf(ctx, e)
 	switch record.KindOf(err) {
 	case record.NotFound, record.Damaged:
 		x.Log.Error("what a partner is to be told is damaged", "transfer", p.Transfer, "error", err)
-		return ack{OK: true}, nil
+		return ack{}, nil
 	}
 	if err != nil {
 		return ack{}, err
@@ -309,20 +352,29 @@ func (x *Exchange) takeNews(ctx context.Context, from record.OrgID, n news) ack 
 func (x *Exchange) takeProof(ctx context.Context, from record.OrgID, proof []byte) error {
 	return x.Journal.Update(ctx, func(tx blobstore.Tx) error {
 		return queue.Receive(tx, proof, func(id record.RecordID, account record.Account) (record.Hash, error) {
-			t, err := transferOf(tx, id)
-			if err != nil {
-				return record.Hash{}, err
-			}
-			if t.Partner != from {
-				return record.Hash{}, record.Errorf(record.Refused, "the proof of another partner's record")
-			}
-			e, err := x.recordOf(tx, t, id)
+			e, err := x.sharedRecord(tx, from, id)
 			if err != nil {
 				return record.Hash{}, err
 			}
 			return e.Leaf(), x.checkAnchorer(tx, e, account)
 		})
 	})
+}
+
+// sharedRecord finds a record that we and the partner have: of a transfer
+// between us, or a void of its own.
+func (x *Exchange) sharedRecord(tx blobstore.ReadTx, from record.OrgID, id record.RecordID) (record.Envelope, error) {
+	t, err := transferOf(tx, id)
+	if record.KindOf(err) == record.NotFound {
+		return voidByID(tx, from, id)
+	}
+	if err != nil {
+		return record.Envelope{}, err
+	}
+	if t.Partner != from {
+		return record.Envelope{}, record.Errorf(record.Refused, "the proof of another partner's record")
+	}
+	return x.recordOf(tx, t, id)
 }
 
 // checkAnchorer tells whether the account stands on the card that the record
@@ -357,35 +409,4 @@ func (x *Exchange) takeVoid(ctx context.Context, from record.OrgID, n news) (rec
 		return receipt, record.Errorf(record.Refused, "a void that is not from this partner to us")
 	}
 	return x.voided(ctx, from, n.Transfer, v)
-}
-
-// voided ends what is not here whole, now and if it is offered once more; if
-// it is here, its receipt is the answer.
-func (x *Exchange) voided(ctx context.Context, from record.OrgID, id record.TransferID, v record.Signed[record.Void]) (receipt record.Envelope, err error) {
-	var file blobstore.FileID
-	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
-		receipt, file = record.Envelope{}, blobstore.FileID{}
-		t, err := getTransfer(tx, id)
-		switch {
-		case record.KindOf(err) == record.NotFound:
-			return tx.Set(voidedKey(tx, from, v.Body.Manifest), nil)
-		case err != nil:
-			return err
-		case t.Direction != In || t.Partner != from:
-			return record.Errorf(record.Refused, "a void of another's transfer")
-		case t.State.across() && t.Record == v.Body.Manifest:
-			receipt, err = getReceipt(tx, id, receiptFirst)
-			return err
-		case t.State == Receiving:
-			file, err = x.cancelRow(tx, t)
-			if err != nil {
-				return err
-			}
-		}
-		return tx.Set(voidedKey(tx, from, v.Body.Manifest), nil)
-	})
-	if err == nil {
-		err = x.dropIncoming(ctx, arriving{from, id}, file)
-	}
-	return receipt, err
 }

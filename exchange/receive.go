@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -41,6 +40,10 @@ func asRefusal(err error) (refusal, bool) {
 	var r *refusedError
 	if errors.As(err, &r) {
 		return r.refusal, true
+	}
+	var c *contradictionError
+	if errors.As(err, &c) && c.stops != "" {
+		return refusal{reasonNumber, true}, true
 	}
 	switch record.KindOf(err) {
 	case record.Full:
@@ -206,13 +209,17 @@ func (x *Exchange) lookUp(ctx context.Context, a *arrival) (receipt record.Envel
 		t, err = getTransfer(tx, a.offer.ID)
 		if record.KindOf(err) == record.NotFound {
 			t = Transfer{}
-			return nil
+			return mayCome(tx, a.from.Org, a.offer.Lane)
 		}
 		if err == nil && (t.Direction != In || t.Partner != a.from.Org || t.Kind != a.offer.kind() || t.small()) {
 			err = record.Errorf(record.Conflict, "the id belongs to another transfer")
 		}
-		if err == nil && t.State.across() {
+		switch {
+		case err != nil:
+		case t.State.across():
 			receipt, err = getReceipt(tx, t.ID, receiptFirst)
+		case t.State == Receiving:
+			err = mayCome(tx, a.from.Org, a.offer.Lane)
 		}
 		return err
 	})
@@ -413,7 +420,7 @@ func (x *Exchange) mayReceive(tx blobstore.Tx, m record.Signed[record.Manifest])
 	if _, err := tx.Get(voidedKey(tx, m.Body.Org, m.ID())); record.KindOf(err) != record.NotFound {
 		return errors.Join(err, refuse(reasonCancelled))
 	}
-	return x.checkNumber(tx, m)
+	return x.note(tx, m.Body.Org, m.Body.Number, m.ID())
 }
 
 // putAcknowledged keeps a partner's manifest and our first receipt about it,
@@ -437,18 +444,4 @@ func arrivalOf(kind record.ItemKind) event.Type {
 		return event.MessageReceived
 	}
 	return event.DocumentReceived
-}
-
-// checkNumber notes the manifest's number, and refuses a second record with it.
-func (x *Exchange) checkNumber(tx blobstore.Tx, m record.Signed[record.Manifest]) error {
-	n, id := m.Body.Number, m.ID()
-	key := orgKey(tx, prefixNumber, m.Body.Org) + blobstore.Key(n.Lane) + "/" + blobstore.Key(n.Epoch[:]) + bigEndian(n.Sequence)
-	known, err := tx.Get(key)
-	if record.KindOf(err) == record.NotFound {
-		return tx.Set(key, id[:])
-	}
-	if err == nil && !bytes.Equal(known, id[:]) {
-		return contradiction(record.TransferID{}, fmt.Sprintf("a partner signed two records with the number %d of lane %s", n.Sequence, n.Lane))
-	}
-	return err
 }

@@ -190,11 +190,11 @@ func (x *Exchange) forgetNews(ctx context.Context, org record.OrgID) error {
 		if err != nil || len(waiting) == 0 {
 			return err
 		}
-		keys := make([]blobstore.Key, len(waiting))
+		untold := make([]answered, len(waiting))
 		for i, e := range waiting {
-			keys[i] = e.Key
+			untold[i] = answered{e, false}
 		}
-		if err := x.forgetPushes(ctx, keys); err != nil {
+		if err := x.forgetPushes(ctx, org, untold); err != nil {
 			return err
 		}
 	}

@@ -346,41 +346,15 @@ func (x *Exchange) putRecord(tx blobstore.Tx, t Transfer, e record.Envelope) err
 	return queue.Add(tx, e.ID(), e.Leaf())
 }
 
-// head is the last number that was given in a lane of a partner.
-type head struct {
-	record.Number
-	Record  record.RecordID `json:"record,omitzero"`
-	Ordinal int64           `json:"ordinal"`
-}
-
-func headKey(tx blobstore.ReadTx, org record.OrgID, lane record.Lane) blobstore.Key {
-	return orgKey(tx, prefixHead, org) + blobstore.Key(lane)
-}
-
 // number takes the next number in the transfer's lane, signs the manifest with
 // it, and puts the transfer into the lane's queue.
 func (x *Exchange) number(tx blobstore.Tx, t *Transfer, to partner.Partner, m record.Manifest) (record.Signed[record.Manifest], error) {
-	var signed record.Signed[record.Manifest]
-	lane := laneOf(t.Kind)
-	h, err := x.nextHead(tx, to.Org, lane)
+	h, signed, err := x.takeNumber(tx, t, to, m)
 	if err != nil {
 		return signed, err
 	}
-	m.Header = record.Header{Card: x.Book.Self().ID(), Created: t.Created}
-	m.Recipient, m.RecipientCard, m.Number = to.Org, to.Card.ID(), h.Number
-	if signed, err = x.Keys.SignManifest(m); err != nil {
-		return signed, err
-	}
-	h.Record, t.Record = signed.ID(), signed.ID()
 	if t.Ordinal == 0 { // messages took their place before
 		t.Ordinal = h.Ordinal
-	}
-	raw, err := record.Marshal(h)
-	if err != nil {
-		return signed, err
-	}
-	if err := tx.Set(headKey(tx, to.Org, lane), raw); err != nil {
-		return signed, err
 	}
 	return signed, enqueue(tx, *t)
 }
@@ -388,32 +362,6 @@ func (x *Exchange) number(tx blobstore.Tx, t *Transfer, to partner.Partner, m re
 // enqueue puts the transfer into its place in its queue.
 func enqueue(tx blobstore.Tx, t Transfer) error {
 	return tx.Set(queueKey(tx, t), waiting{t.Partner, t.ID, t.Expires, max(t.Items, 1)}.value())
-}
-
-// nextHead is the head that the next number makes, its record not yet known.
-func (x *Exchange) nextHead(tx blobstore.ReadTx, org record.OrgID, lane record.Lane) (head, error) {
-	epoch, err := tx.Get(keyEpoch)
-	if err != nil {
-		return head{}, err
-	}
-	var h head
-	raw, err := tx.Get(headKey(tx, org, lane))
-	switch {
-	case record.KindOf(err) == record.NotFound:
-	case err != nil:
-		return h, err
-	default:
-		if err := record.Unmarshal(raw, &h); err != nil {
-			return h, record.Errorf(record.Damaged, "the head of a lane: %w", err)
-		}
-	}
-	if h.Epoch != record.Epoch(epoch) {
-		h.Epoch, h.Sequence = record.Epoch(epoch), 0
-	}
-	h.Lane, h.Predecessor = lane, h.Record
-	h.Sequence++
-	h.Ordinal++
-	return h, nil
 }
 
 // queueKey is the transfer's place among those that wait for its partner.

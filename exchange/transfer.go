@@ -118,13 +118,17 @@ const (
 	prefixReceipt blobstore.Key = "x/r/" // <transfer>/<n>: 0 is about all of a payload, 1 the word on one item
 	prefixLast    blobstore.Key = "x/y/" // <transfer>: the last receipt about its manifest, if not the first
 	prefixVoid    blobstore.Key = "x/v/" // <transfer>: the void that we signed
-	prefixVoided  blobstore.Key = "x/w/" // <org>/<manifest>: that its sender voided it
+	prefixVoided  blobstore.Key = "x/w/" // <org>/<manifest>: its sender's void of it
+	prefixVoidID  blobstore.Key = "x/x/" // <org>/<void>: its manifest
 	prefixFile    blobstore.Key = "x/b/" // <file>/<transfer>: that the transfer needs it
 	prefixByID    blobstore.Key = "x/i/" // <record>: its transfer
 	prefixRequest blobstore.Key = "x/u/" // <request id>: its transfers
 	prefixQueue   blobstore.Key = "x/o/" // <org>/<lane>/<ordinal>: what waits
 	prefixHead    blobstore.Key = "x/h/" // <org>/<lane>: the last number that we gave
-	prefixNumber  blobstore.Key = "x/k/" // <org>/<lane>/<epoch><sequence>: the record with it
+	prefixNumber  blobstore.Key = "x/k/" // <org>/<lane>/<epoch><sequence>: the manifest with the partner's number
+	prefixOpen    blobstore.Key = "x/j/" // <org>/<lane>/<epoch><sequence>: a number of ours that has not ended, its manifest
+	prefixFormer  blobstore.Key = "x/s/" // <transfer>/<record>: a manifest or void of it that another took the place of
+	prefixTail    blobstore.Key = "x/e/" // <org>/<lane>: the last of the partner's numbers
 	prefixPush    blobstore.Key = "x/p/" // <org>/<record>: what the partner is to be told
 	prefixShelf   blobstore.Key = "x/d/" // <shelf>/<time><transfer>: what is kept for some time
 	prefixContent blobstore.Key = "x/c/" // <transfer>: a message's body, or the sealed body of a bundle
@@ -155,6 +159,11 @@ func byRecordKey(tx blobstore.ReadTx, id record.RecordID) blobstore.Key {
 // voidedKey names its sender, too: a void says nothing of another's manifest.
 func voidedKey(tx blobstore.ReadTx, sender record.OrgID, manifest record.RecordID) blobstore.Key {
 	return orgKey(tx, prefixVoided, sender) + tx.Index("record", manifest[:])
+}
+
+// voidIDKey finds a partner's void by its own id.
+func voidIDKey(tx blobstore.ReadTx, sender record.OrgID, void record.RecordID) blobstore.Key {
+	return orgKey(tx, prefixVoidID, sender) + tx.Index("record", void[:])
 }
 
 func orgKey(tx blobstore.ReadTx, prefix blobstore.Key, org record.OrgID) blobstore.Key {

@@ -93,6 +93,7 @@ const (
 	reasonFull      = "full"      // no room for now
 	reasonCard      = "card"      // a card is not known here yet
 	reasonQuota     = "quota"     // of the partner used up
+	reasonNumber    = "number"    // two records have one number
 	reasonExpired   = "expired"
 	reasonRemoved   = "removed"
 )

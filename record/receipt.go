@@ -85,3 +85,9 @@ func (e Entry) check(first bool) error {
 func OpenReceipt(e Envelope, recipient Signed[Card]) (Signed[Receipt], error) {
 	return open[Receipt](e, recipient)
 }
+
+// ManifestOf reads which manifest a receipt is about, without verifying it.
+func ManifestOf(e Envelope) (RecordID, error) {
+	r, err := decode[Receipt](e)
+	return r.Manifest, err
+}

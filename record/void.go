@@ -39,3 +39,13 @@ func (v Void) check() error {
 func OpenVoid(e Envelope, sender Signed[Card]) (Signed[Void], error) {
 	return open[Void](e, sender)
 }
+
+// NumberOf reads the number of a manifest or a void, without verifying it.
+func NumberOf(e Envelope) (Number, error) {
+	if e.Name() == nameOf[Void]() {
+		v, err := decode[Void](e)
+		return v.Number, err
+	}
+	m, err := decode[Manifest](e)
+	return m.Number, err
+}

@@ -29,6 +29,19 @@ type Partner struct {
 	Serial      int64              `json:"serial" doc:"Of its card"`
 	Expires     time.Time          `json:"expires" doc:"Its card"`
 	Addresses   []string           `json:"addresses" doc:"Where its nodes were last said to be (multiaddrs)"`
+	Lanes       []Lane             `json:"lanes,omitempty" doc:"How far the numbers of records have come; absent in a listing"`
+}
+
+// Lane is how far the numbers of records between us and a partner have come,
+// in the epochs that are used now.
+type Lane struct {
+	Lane         string `json:"lane" enum:"doc,msg"`
+	Sent         int64  `json:"sent" doc:"The last number that we gave"`
+	Acknowledged int64  `json:"acknowledged" doc:"The highest of them that the partner has acknowledged"`
+	Received     int64  `json:"received" doc:"The highest number of the partner's that is here"`
+	Complete     int64  `json:"complete" doc:"Up to which all of them are"`
+	Stopped      bool   `json:"stopped" doc:"The partner signed two records with one number: nothing is taken until the partner is resumed"`
+	Held         bool   `json:"held" doc:"The partner says that we did: nothing is sent until the partner is resumed"`
 }
 
 // AddPartner asks to accept a card, or a newer card of a known partner.

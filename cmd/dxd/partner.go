@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -77,5 +78,21 @@ func (a *app) printPartner(p apitype.Partner) error {
 	for _, address := range p.Addresses {
 		fields = append(fields, field{"address", address})
 	}
+	for _, l := range p.Lanes {
+		fields = append(fields, field{"lane " + l.Lane, laneText(l)})
+	}
 	return a.print(p, fields...)
+}
+
+// laneText says how far a lane is, and what has to be done about one that
+// stands still.
+func laneText(l apitype.Lane) string {
+	text := fmt.Sprintf("sent %d, acknowledged %d, received %d", l.Sent, l.Acknowledged, l.Received)
+	if l.Complete < l.Received {
+		text += fmt.Sprintf(" (not all: complete up to %d)", l.Complete)
+	}
+	if l.Stopped || l.Held {
+		text += "; stopped: two records have one number. Find out why, together with the partner; `dxd partner resume` on their side and on yours goes on"
+	}
+	return text
 }

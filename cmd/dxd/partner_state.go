@@ -13,7 +13,7 @@ import (
 func (a *app) partnerStateCommands() []*cobra.Command {
 	return []*cobra.Command{
 		a.partnerState("suspend", "Shut a partner out at once; what is queued for it waits", (*client.Client).SuspendPartner),
-		a.partnerState("resume", "Let a suspended partner in again", (*client.Client).ResumePartner),
+		a.partnerState("resume", "Let a suspended partner in again, and let lanes go on that were stopped over a number", (*client.Client).ResumePartner),
 		a.partnerState("remove", "Remove a partner: what is queued for it fails, records stay", (*client.Client).RemovePartner),
 	}
 }
