@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,4 +82,61 @@ func bareStream(b *testing.B, from, to *node, doc []byte) time.Duration {
 	_, err = io.ReadFull(c, make([]byte, 1))
 	check(b, err)
 	return time.Since(begun)
+}
+
+// BenchmarkMessages delivers messages of 1 KiB that several callers submit at
+// once, from the first submission until the last is delivered.
+func BenchmarkMessages(b *testing.B) {
+	from, to := newNode(b, "anna"), newNode(b, "bert")
+	pair(b, from, to)
+	from.delivered(from.message("bert", nil).ID)
+	const callers, each = 64, 100
+	body := randomDocument(1 << 10)
+	b.ReportAllocs()
+	n := 0
+	begun := time.Now()
+	for b.Loop() {
+		var wg sync.WaitGroup
+		for range callers {
+			wg.Go(func() {
+				var last exchange.View
+				for range each {
+					last = from.message("bert", body)
+				}
+				from.delivered(last.ID)
+			})
+		}
+		wg.Wait()
+		n += callers * each
+	}
+	b.ReportMetric(float64(n)/time.Since(begun).Seconds(), "messages/s")
+}
+
+// BenchmarkMessage delivers one message after the other over an idle lane.
+func BenchmarkMessage(b *testing.B) {
+	from, to := newNode(b, "anna"), newNode(b, "bert")
+	pair(b, from, to)
+	from.delivered(from.message("bert", nil).ID)
+	body := randomDocument(1 << 10)
+	b.ReportAllocs()
+	for b.Loop() {
+		from.delivered(from.message("bert", body).ID)
+	}
+}
+
+// BenchmarkEvidence makes the evidence of one message among 1,000.
+func BenchmarkEvidence(b *testing.B) {
+	from, to := newNode(b, "anna"), newNode(b, "bert")
+	pair(b, from, to)
+	to.halt()
+	var last exchange.View
+	for range 1000 {
+		last = from.message("bert", nil)
+	}
+	to.start()
+	from.delivered(last.ID)
+	for b.Loop() {
+		_, err := from.Evidence(b.Context(), last.ID)
+		check(b, err)
+	}
 }

@@ -22,6 +22,7 @@ const maxBundle = 512 << 10
 type bundle struct {
 	row      Transfer
 	places   []blobstore.Key // of its messages in the queue; none of a message that is just being submitted
+	last     int64           // the ordinal of the last message
 	members  []record.TransferID
 	openings [][]byte
 	packed   int // bytes of the packed openings
@@ -48,6 +49,7 @@ func (b *bundle) add(m Transfer, body []byte) (full bool, err error) {
 	if len(b.members) == 0 {
 		b.row.Ordinal = m.Ordinal
 	}
+	b.last = m.Ordinal
 	b.row.Expires = max(b.row.Expires, m.Expires)
 	b.members, b.openings, b.bodies = append(b.members, m.ID), append(b.openings, opening), append(b.bodies, body)
 	b.plain, b.packed = plain, packed
@@ -85,13 +87,13 @@ func sealInMemory(parts ...[]byte) (sealed []byte, key crypto.FileKey, nonce rec
 }
 
 // gather reads the longest run of small messages from the head of the
-// partner's queue on that one bundle takes. It is empty if what stands there
+// partner's lane on that one bundle takes. It is empty if what stands there
 // is none. A message that is damaged here ends the run; at its head it is the
 // error, of kind Damaged or NotFound.
-func (x *Exchange) gather(ctx context.Context, to record.OrgID) (b *bundle, err error) {
+func (x *Exchange) gather(ctx context.Context, to record.OrgID, head blobstore.Key) (b *bundle, err error) {
 	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
 		b = newBundle(to)
-		for e, err := range tx.Scan(laneKey(tx, prefixQueue, to, record.LaneMsg), "", false) {
+		for e, err := range tx.Scan(laneKey(tx, prefixQueue, to, record.LaneMsg), head, false) {
 			if err != nil {
 				return err
 			}
@@ -177,7 +179,7 @@ func (x *Exchange) putPayload(tx blobstore.Tx, b *bundle, t Transfer) error {
 	if err := putMembers(tx, t.ID, b.members); err != nil {
 		return err
 	}
-	if err := tx.Set(orgKey(tx, prefixBundled, t.Partner)+bigEndian(t.Ordinal), t.ID[:]); err != nil {
+	if err := tx.Set(orgKey(tx, prefixBundled, t.Partner)+bigEndian(b.last), t.ID[:]); err != nil {
 		return err
 	}
 	return t.create(tx)

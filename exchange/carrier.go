@@ -26,11 +26,11 @@ func (x *Exchange) carrier(tx blobstore.ReadTx, t Transfer) (c Transfer, index i
 }
 
 // bundleOf finds our bundle that has the message. A bundle stands under the
-// place of its first message, so it is the last one up to the message's own,
+// place of its last message, so it is the first one from the message's own on,
 // unless the message left the queue before one took it.
 func bundleOf(tx blobstore.ReadTx, t Transfer) (c Transfer, index int64, err error) {
 	prefix := orgKey(tx, prefixBundled, t.Partner)
-	for e, err := range tx.Scan(prefix, prefix+bigEndian(t.Ordinal), true) {
+	for e, err := range tx.Scan(prefix, prefix+bigEndian(t.Ordinal), false) {
 		if err != nil {
 			return c, 0, err
 		}

@@ -17,10 +17,15 @@ var errLater = record.Errorf(record.Unavailable, "the partner takes messages lat
 // for. If it is gone since, nothing is lost but that the message waits alone
 // in its bundle.
 func (x *Exchange) idle(tx blobstore.ReadTx, org record.OrgID) (bool, error) {
-	if w := x.outbox.find(org, msgWork); w == nil || !w.isNear() {
+	w := x.outbox.find(org, msgWork)
+	if w == nil {
 		return false, nil
 	}
-	for _, err := range tx.Scan(laneKey(tx, prefixQueue, org, record.LaneMsg), "", false) {
+	head, near := w.lane()
+	if !near {
+		return false, nil
+	}
+	for _, err := range tx.Scan(laneKey(tx, prefixQueue, org, record.LaneMsg), head, false) {
 		return false, err
 	}
 	return true, nil
@@ -32,12 +37,14 @@ func (x *Exchange) idle(tx blobstore.ReadTx, org record.OrgID) (bool, error) {
 // its pause is over.
 func (x *Exchange) deliverInOrder(ctx context.Context, p partner.Partner, self *worker) error {
 	for {
-		t, key, err := x.nextWaiting(ctx, p.Org, record.LaneMsg, "")
+		head, _ := self.lane()
+		t, key, err := x.nextWaiting(ctx, p.Org, record.LaneMsg, head)
 		if key == "" {
 			return err
 		}
+		self.begins(key)
 		if err == nil {
-			err = x.deliverHead(ctx, p, t)
+			err = x.deliverHead(ctx, p, t, key)
 		} else {
 			err = x.passOver(ctx, p.Org, key, err)
 		}
@@ -52,14 +59,14 @@ func (x *Exchange) deliverInOrder(ctx context.Context, p partner.Partner, self *
 }
 
 // deliverHead delivers what stands at the head of the lane, or ends it.
-func (x *Exchange) deliverHead(ctx context.Context, p partner.Partner, t Transfer) error {
+func (x *Exchange) deliverHead(ctx context.Context, p partner.Partner, t Transfer, head blobstore.Key) error {
 	defer x.roads.enter()()
 	if x.Now().UnixMilli() >= t.Expires {
 		return x.giveUp(ctx, t.ID, Failed, reasonExpired)
 	}
 	var err error
 	if t.Record.IsZero() {
-		t, err = x.deliverNew(ctx, p, t)
+		t, err = x.deliverNew(ctx, p, t, head)
 	} else {
 		err = x.deliver(ctx, p, t)
 	}
@@ -76,12 +83,12 @@ func (x *Exchange) deliverHead(ctx context.Context, p partner.Partner, t Transfe
 
 // deliverNew numbers what waits at the head of the lane once a stream to the
 // partner is up, so that as much as possible travels together, and delivers it.
-func (x *Exchange) deliverNew(ctx context.Context, p partner.Partner, t Transfer) (Transfer, error) {
+func (x *Exchange) deliverNew(ctx context.Context, p partner.Partner, t Transfer, head blobstore.Key) (Transfer, error) {
 	stream, err := x.openTransfer(ctx, p)
 	if err != nil {
 		return t, err
 	}
-	c, err := x.commit(ctx, p, t)
+	c, err := x.commit(ctx, p, t, head)
 	if err != nil || c.ID.IsZero() {
 		stream.Reset()
 		return t, err
@@ -98,13 +105,13 @@ func (x *Exchange) deliverNew(ctx context.Context, p partner.Partner, t Transfer
 // commit is Cb: the carrier that it makes of what waits from t on is numbered
 // and signed before a byte of it is sent, so that a retry sends the same. It is
 // zero if t ended instead.
-func (x *Exchange) commit(ctx context.Context, p partner.Partner, t Transfer) (c Transfer, err error) {
+func (x *Exchange) commit(ctx context.Context, p partner.Partner, t Transfer, head blobstore.Key) (c Transfer, err error) {
 	if err := x.maySign(); err != nil {
 		return c, err
 	}
 	b := newBundle(p.Org)
 	if t.small() {
-		if b, err = x.gather(ctx, p.Org); err != nil {
+		if b, err = x.gather(ctx, p.Org, head); err != nil {
 			return c, x.unsendable(ctx, t, err)
 		}
 		if len(b.members) == 0 {

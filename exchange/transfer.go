@@ -133,7 +133,7 @@ const (
 	prefixShelf   blobstore.Key = "x/d/" // <shelf>/<time><transfer>: what is kept for some time
 	prefixContent blobstore.Key = "x/c/" // <transfer>: a message's body, or the sealed body of a bundle
 	prefixMembers blobstore.Key = "x/g/" // <bundle>: its messages
-	prefixBundled blobstore.Key = "x/q/" // <org>/<ordinal of its first message>: our bundle
+	prefixBundled blobstore.Key = "x/q/" // <org>/<ordinal of its last message>: our bundle
 	prefixPlace   blobstore.Key = "x/z/" // <org>/: the last ordinal in its queue of messages
 	prefixAlarm   blobstore.Key = "x/l/" // <org>/: the alarms about it that were told not long ago
 )

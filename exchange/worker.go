@@ -23,6 +23,11 @@ type worker struct {
 	expiry int64      // no waiting transfer expires before this, in ms; 0: not known
 	near   bool       // the partner was there when it was last looked for
 
+	// head is the place in a lane of messages before which nothing waits, or
+	// ever will: to look for the first from there on spares the journal all
+	// that was deleted before it.
+	head blobstore.Key
+
 	// What follows is run's alone.
 	pause *backoff.ExponentialBackOff
 	retry time.Time // what failed waits until then
@@ -43,10 +48,18 @@ func (w *worker) found(near bool) {
 	w.near = near
 }
 
-func (w *worker) isNear() bool {
+// begins notes the head of the lane.
+func (w *worker) begins(head blobstore.Key) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.near
+	w.head = head
+}
+
+// lane says where the lane begins, and whether the partner is near.
+func (w *worker) lane() (head blobstore.Key, near bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.head, w.near
 }
 
 // pass is one way through a partner's queue, over one or more steps.
