@@ -96,17 +96,27 @@ func exchangeDocuments(a, b *org) (all []sent) {
 // what each of them gives out.
 func (c *chain) proven(s sent) {
 	c.t.Helper()
+	c.provenWith(s, 1)
+}
+
+// provenWith is proven where there are so many receipts.
+func (c *chain) provenWith(s sent, receipts int) {
+	c.t.Helper()
 	for _, o := range []*org{s.from, s.to} {
 		if v := o.wait(patience, s.id, "anchored"); v.Anchor != "final" {
 			c.t.Errorf("%s: %s, anchor %s", o.name, v.State, v.Anchor)
 		}
-		until(c.t, "the proofs of manifest and receipt", func() string {
+		until(c.t, "the proofs of manifest and receipts", func() string {
 			e, _ := o.evidence(s.id)
 			have := map[record.RecordID]bool{}
 			for _, p := range e.Proofs {
 				have[p.Record] = true
 			}
-			if len(e.Receipts) == 1 && have[e.Record.ID()] && have[e.Receipts[0].ID()] {
+			all := len(e.Receipts) == receipts && have[e.Record.ID()]
+			for _, r := range e.Receipts {
+				all = all && have[r.ID()]
+			}
+			if all {
 				return ""
 			}
 			return fmt.Sprintf("%s has %d proofs and %d receipts", o.name, len(e.Proofs), len(e.Receipts))

@@ -108,6 +108,18 @@ func (o *org) start() time.Duration {
 	return 0
 }
 
+// startAfterDeath waits until the daemon has died where it was to, and starts
+// it again.
+func (o *org) startAfterDeath() {
+	o.t.Helper()
+	within(o.t, patience, "death", o.process.gone)
+	if !o.process.died() {
+		o.t.Fatalf("it ended otherwise: %s", o.process.log)
+	}
+	o.dieAt = ""
+	o.start()
+}
+
 // stop ends the daemon as an operator does; it must exit with 0.
 func (o *org) stop() {
 	o.t.Helper()

@@ -61,12 +61,7 @@ func dieAndRecover(t *testing.T, point exchange.Point, atHome bool, d document) 
 	if died := point == exchange.BeforeQueued || point == exchange.AfterQueued; (err != nil) != died {
 		t.Fatalf("the caller got %v", err)
 	}
-	within(t, patience, "death", dying.process.gone)
-	if !dying.process.died() {
-		t.Fatalf("it ended otherwise: %s", dying.process.log)
-	}
-	dying.dieAt = ""
-	dying.start()
+	dying.startAfterDeath()
 
 	if point == exchange.BeforeQueued {
 		nothingIsLeft(a)
