@@ -15,12 +15,31 @@ import (
 // a known partner takes the place of the older; its alias stays, and may be
 // left empty here. A partner that was removed comes back.
 func (b *Book) Add(ctx context.Context, file record.OpenedCardFile, alias string) (Partner, error) {
-	if alias != "" {
-		if err := CheckAlias(alias); err != nil {
-			return Partner{}, err
+	return b.accept(ctx, file, b.adding(file, alias))
+}
+
+// errWouldAdd ends an update that was only tried.
+var errWouldAdd = errors.New("the card would be accepted")
+
+// MayAdd tells whether Add would accept the card under this alias by now, and
+// changes nothing.
+func (b *Book) MayAdd(ctx context.Context, file record.OpenedCardFile, alias string) error {
+	add := b.adding(file, alias)
+	_, err := b.accept(ctx, file, func(tx blobstore.Tx, r *row, known bool) error {
+		if err := add(tx, r, known); err != nil {
+			return err
 		}
+		return errWouldAdd
+	})
+	if errors.Is(err, errWouldAdd) {
+		return nil
 	}
-	return b.accept(ctx, file, func(tx blobstore.Tx, r *row, known bool) error {
+	return err
+}
+
+// adding completes the row of a card that a person accepts under an alias.
+func (b *Book) adding(file record.OpenedCardFile, alias string) func(tx blobstore.Tx, r *row, known bool) error {
+	return func(tx blobstore.Tx, r *row, known bool) error {
 		if !known || r.State == Removed {
 			r.Added, r.State = b.Now().UnixMilli(), Active
 			if alias != "" {
@@ -32,11 +51,16 @@ func (b *Book) Add(ctx context.Context, file record.OpenedCardFile, alias string
 		}
 		r.Private = r.Private || slices.ContainsFunc(addressesOf(file.Presence), b.IsPrivate)
 		return nil
-	})
+	}
 }
 
 // checkAliasOf tells whether the row's alias is its own.
 func checkAliasOf(tx blobstore.Tx, r *row, alias string) error {
+	if alias != "" {
+		if err := CheckAlias(alias); err != nil {
+			return err
+		}
+	}
 	if r.Alias == "" {
 		return record.WithHint(record.Errorf(record.Invalid, "a new partner needs an alias"), "add --alias NAME")
 	}
