@@ -50,6 +50,10 @@ type Config struct {
 	Log     *slog.Logger
 	Retain  Retention
 
+	// Tickets and Doorway are for pairing; without them there is none.
+	Tickets *Tickets
+	Doorway Doorway
+
 	// Seam is called at each commit point. Tests stop the process there;
 	// production leaves it nil.
 	Seam func(Point)
@@ -97,6 +101,8 @@ const (
 	AfterSaid       Point = "after-said"       // receipt durable, sender not told
 	BeforeHeard     Point = "before-heard"     // the partner's word verified, not taken
 	AfterHeard      Point = "after-heard"      // taken, not acknowledged
+	BeforePaired    Point = "before-paired"    // both people agree, the other side is no partner yet
+	AfterPaired     Point = "after-paired"     // it is one, and does not know it
 )
 
 func (x *Exchange) at(p Point) {

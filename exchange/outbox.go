@@ -89,6 +89,20 @@ func (x *Exchange) Connected(node record.NodeID) {
 	x.wake(p.Org, callWork)
 }
 
+// Disconnected is to be called when the last connection to a node ended: its
+// organisation is called again before long, since it may be one that can't
+// call us. The pause keeps one that hangs up after each hello from being
+// dialled without end.
+func (x *Exchange) Disconnected(node record.NodeID) {
+	p, err := x.Book.ByNode(node)
+	if err != nil {
+		return
+	}
+	if worker := x.worker(p.Org, callWork); worker != nil {
+		token(worker.lost)
+	}
+}
+
 // heard is called when a partner has said hello, and so lets us in: whatever
 // waits for it goes on at once.
 func (x *Exchange) heard(org record.OrgID) {
@@ -117,7 +131,7 @@ func (x *Exchange) worker(org record.OrgID, w work) *worker {
 	if found := o.workers[key]; found != nil || o.ctx == nil {
 		return found
 	}
-	worker := &worker{wake: make(chan struct{}, 1), connected: make(chan struct{}, 1)}
+	worker := &worker{wake: make(chan struct{}, 1), connected: make(chan struct{}, 1), lost: make(chan struct{}, 1)}
 	o.workers[key] = worker
 	ctx := o.ctx
 	o.group.Go(func() { x.run(ctx, org, w, worker) })

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -36,6 +37,9 @@ const (
 	frameHello   frameType = 7 // both: card and presence
 	frameNews    frameType = 8 // either: a proof, receipt or void
 	frameAck     frameType = 9 // the answer to Hello and News
+
+	framePair frameType = 16 // both: card, and where a visitor comes from
+	frameWord frameType = 17 // both: yes, no, added
 )
 
 const (
@@ -118,6 +122,8 @@ type link struct {
 	// sending is set where frames are sent for long while a reply is awaited
 	// in another goroutine: then each frame sent gives the reply a new minute.
 	sending bool
+	// patience is for a peer that waits for a person; 0 means a minute.
+	patience time.Duration
 }
 
 func newLink(s Stream) *link { return &link{Stream: s} }
@@ -127,7 +133,7 @@ func (l *link) extend(set func(time.Time) error) error {
 	if l.sending {
 		set = l.SetDeadline
 	}
-	return set(time.Now().Add(stallTimeout))
+	return set(time.Now().Add(cmp.Or(l.patience, stallTimeout)))
 }
 
 // buffer gives room for n bytes of content behind a frame's header.

@@ -18,6 +18,7 @@ import (
 type worker struct {
 	wake      chan struct{} // one token: look again now
 	connected chan struct{} // one token: and begin the pauses anew
+	lost      chan struct{} // one token: look again after a pause
 
 	mu     sync.Mutex // guards what follows
 	expiry int64      // no waiting transfer expires before this, in ms; 0: not known
@@ -160,6 +161,10 @@ func (w *worker) sleep(ctx context.Context, wait time.Duration) {
 	case <-w.wake:
 	case <-w.connected:
 		w.begin()
+	case <-w.lost:
+		if !time.Now().Before(w.retry) {
+			w.retry = time.Now().Add(w.pause.NextBackOff())
+		}
 	case <-ctx.Done():
 	}
 }

@@ -28,8 +28,9 @@ func (d *Daemon) openHost() error {
 	}
 	d.Host, err = p2p.New(p2p.Config{
 		Identity: d.Keys.NodeSigner(), Listen: d.Config.Listen, Announce: d.Config.Announce,
-		Prefer: prefer, Gate: d.Book, Log: d.log,
+		Prefer: prefer, Gate: gate{d.Book, &d.tickets}, Log: d.log,
 	})
+	d.doorway = doorway{d.Host, p2p.Config{Prefer: prefer, Log: d.log}}
 	return err
 }
 
@@ -38,6 +39,7 @@ func (d *Daemon) serveNetwork() {
 	d.Host.Handle(exchange.ProtocolTransfer, func(ctx context.Context, c *p2p.Conn) { d.Exchange.ServeTransfer(ctx, c) })
 	d.Host.Handle(exchange.ProtocolHello, func(ctx context.Context, c *p2p.Conn) { d.Exchange.ServeHello(ctx, c) })
 	d.Host.Handle(exchange.ProtocolProof, func(ctx context.Context, c *p2p.Conn) { d.Exchange.ServeProof(ctx, c) })
+	d.Host.Handle(exchange.ProtocolPair, func(ctx context.Context, c *p2p.Conn) { d.Exchange.ServePair(ctx, c) })
 	d.Host.Watch(d.connected)
 }
 
@@ -49,6 +51,8 @@ func (d *Daemon) connected(node record.NodeID, up bool) {
 	}
 	if up {
 		d.Exchange.Connected(node)
+	} else {
+		d.Exchange.Disconnected(node)
 	}
 	d.wg.Go(func() { // the host waits for us, and the journal may take a while
 		if err := d.Book.Seen(context.Background(), p.Org); err != nil {
