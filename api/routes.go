@@ -46,6 +46,8 @@ func (a *API) routes() []route {
 		{scope: Admin, method: "DELETE", path: "/partners/{alias}", id: "remove-partner", summary: "Remove a partner; what is queued for it fails, records stay", add: answer(a, a.removePartner)},
 		{scope: Admin, method: "POST", path: "/partners/{alias}/suspend", id: "suspend-partner", summary: "Shut a partner out at once", add: answer(a, a.suspendPartner)},
 		{scope: Admin, method: "POST", path: "/partners/{alias}/resume", id: "resume-partner", summary: "Let a suspended partner in again", add: answer(a, a.resumePartner)},
+		{scope: Admin, method: "POST", path: "/pairings", id: "pair", summary: "Become partners by a ticket: one JSON value a line, until both sides have said yes; ends with the connection", add: stream(a, a.pair), produces: pairingType},
+		{scope: Admin, method: "POST", path: "/pairings/{id}/answer", id: "answer-pairing", summary: "Say yes or no to the other side's card", add: answer(a, a.answerPairing)},
 
 		{scope: Send, method: "POST", path: "/transfers", id: "send", summary: "Send the document in the body to one or more partners", add: answer(a, a.send), status: http.StatusCreated, consumes: true},
 		{scope: Send, method: "POST", path: "/messages", id: "send-message", summary: "Send the message in the body, of at most 16 MiB, to one or more partners, behind all that were sent before", add: answer(a, a.sendMessage), status: http.StatusCreated, consumes: true},

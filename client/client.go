@@ -207,6 +207,11 @@ func problemError(raw []byte, what string) error {
 		return record.WithHint(record.Errorf(record.Internal, "an answer that is not of the API: %s", record.Printable(what, 80)),
 			"is there something else at this address?")
 	}
+	return errorOf(p)
+}
+
+// errorOf is what the daemon says went wrong, as an error.
+func errorOf(p apitype.Problem) error {
 	failure := record.Errorf(record.ParseKind(p.Kind), "%s", record.Printable(p.Detail, 2000))
 	if p.Hint != "" {
 		failure = record.WithHint(failure, record.Printable(p.Hint, 2000))
@@ -228,15 +233,23 @@ func post[T any](ctx context.Context, c *Client, within time.Duration, in any, p
 func send[T any](ctx context.Context, c *Client, method string, within time.Duration, in any, path ...string) (T, error) {
 	k := call{method: method, path: path, within: within}
 	if in != nil {
-		raw, err := json.Marshal(in)
-		if err != nil {
+		if err := k.json(in); err != nil {
 			var zero T
-			return zero, record.Errorf(record.Invalid, "couldn't encode a request: %w", err)
+			return zero, err
 		}
-		k.header = http.Header{"Content-Type": {"application/json"}}
-		k.body = jsonBody(raw)
 	}
 	return decode[T](c.do(ctx, k))
+}
+
+// json makes v the body.
+func (k *call) json(v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return record.Errorf(record.Invalid, "couldn't encode a request: %w", err)
+	}
+	k.header = http.Header{"Content-Type": {"application/json"}}
+	k.body = jsonBody(raw)
+	return nil
 }
 
 // decode reads the JSON of an answer. Names that a newer daemon added are ignored.

@@ -74,7 +74,7 @@ and when.`,
 		id, title string
 		commands  []*cobra.Command
 	}{
-		{"begin", "To begin:", []*cobra.Command{a.initCommand(), a.runCommand(), a.cardCommand(), a.partnerCommand()}},
+		{"begin", "To begin:", []*cobra.Command{a.initCommand(), a.runCommand(), a.cardCommand(), a.pairCommand(), a.partnerCommand()}},
 		{"documents", "Documents:", []*cobra.Command{a.sendCommand(), a.messageCommand(), a.transfersCommand(), a.transferCommand(), a.getCommand(), a.acceptCommand(), a.refuseCommand(), a.cancelCommand(), a.eventsCommand()}},
 		{"proof", "Proof:", []*cobra.Command{a.notarizeCommand(), a.evidenceCommand(), a.verifyCommand(), a.anchorCommand()}},
 		{"care", "Care:", []*cobra.Command{a.doctorCommand(), a.keyCommand(), a.versionCommand()}},

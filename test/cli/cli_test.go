@@ -60,6 +60,7 @@ func TestScripts(t *testing.T) {
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "daemon": daemon, "stop": stop, "chain": chain, "await": await, "let": let, "cards": cards, "interrupt": interrupt,
+			"ticket": ticket, "paired": paired,
 		},
 	})
 }

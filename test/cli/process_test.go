@@ -22,6 +22,8 @@ type process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed once its log is read to the end and it is gone
 	err  error         // of Wait; to be read after done
+
+	pairing *waiting // that a script began with this daemon
 }
 
 // envGuard makes the test binary a guard of the program that it names.

@@ -1,0 +1,107 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"testing"
+	"time"
+
+	"dxd/api/apitype"
+	"dxd/client"
+)
+
+// pairByTicket has one side issue a ticket, hands it over, and has a person on
+// either side compare the fingerprint that the other told and say yes.
+func pairByTicket(t *testing.T, host, visitor *org) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tickets, paired := make(chan string, 1), make(chan error, 1)
+	go func() { paired <- says(ctx, host, visitor, "", tickets) }()
+	check(t, says(ctx, visitor, host, <-tickets, nil))
+	check(t, <-paired)
+}
+
+// says takes part in a pairing.
+func says(ctx context.Context, o, other *org, ticket string, issued chan<- string) error {
+	var answer error
+	_, err := o.Pair(ctx, ticket, func(p apitype.Pairing) {
+		switch p.State {
+		case "waiting":
+			issued <- p.Ticket
+		case "asking":
+			same := p.Other.Fingerprint == other.keys.Org().Fingerprint()
+			_, answer = o.AnswerPairing(ctx, p.ID, same, other.alias)
+		}
+	})
+	if answer != nil {
+		return answer
+	}
+	return err
+}
+
+// hands sends a document and reads it on the other side.
+func hands(t *testing.T, from, to *org, content []byte) {
+	t.Helper()
+	sent, err := from.Send(t.Context(), client.Submission{To: []string{to.alias}, Name: "contract.pdf"}, bytes.NewReader(content), int64(len(content)))
+	check(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	got, err := from.Wait(ctx, sent.Transfers[0].ID, "delivered", nil)
+	check(t, err)
+	if got.State != "delivered" {
+		t.Fatalf("it is %s (%s)", got.State, got.Reason)
+	}
+	there, err := to.Content(t.Context(), sent.Transfers[0].ID)
+	check(t, err)
+	defer there.Close()
+	read, err := io.ReadAll(there)
+	check(t, err)
+	if !bytes.Equal(read, content) {
+		t.Error("another document arrived")
+	}
+}
+
+func TestTwoFreshDaemonsPairByTicketAloneAndHandADocumentOverWithinAMinute(t *testing.T) {
+	for name, announced := range map[string]string{
+		"both can be reached":        "",
+		"the visitor can't be":       `["/ip4/192.0.2.1/tcp/4600"]`,
+		"the visitor tells no place": "no",
+	} {
+		t.Run(name, func(t *testing.T) {
+			begun := time.Now()
+			a, b := newOrg(t, "alpha"), newOrg(t, "beta")
+			switch announced {
+			case "":
+			case "no":
+				b.config["listen"] = "[]"
+			default:
+				b.config["announce"] = announced
+			}
+			a.start()
+			b.start()
+			pairByTicket(t, a, b)
+			hands(t, b, a, []byte("from the visitor to the host"))
+			hands(t, a, b, []byte("and back"))
+			spent := time.Since(begun)
+			t.Logf("keys, daemons, pairing and two documents took %s", spent)
+			if spent > time.Minute {
+				t.Error("that is more than a minute")
+			}
+		})
+	}
+}
+
+// The host can't call the visitor, so the visitor has to come back by itself.
+func TestVisitorThatCannotBeReachedComesBack(t *testing.T) {
+	a, b := newOrg(t, "alpha"), newOrg(t, "beta")
+	b.config["announce"] = `["/ip4/192.0.2.1/tcp/4600"]`
+	a.start()
+	b.start()
+	pairByTicket(t, a, b)
+	hands(t, a, b, []byte("before"))
+	a.process.kill()
+	a.start()
+	hands(t, a, b, []byte("after the host was gone"))
+}
