@@ -127,7 +127,7 @@ func (t *talk) welcome(ctx context.Context) error {
 
 // agree waits until both sides have said yes. The visitor's yes may be taken
 // back until then.
-func (t *talk) agree(ctx context.Context, answers <-chan answered) (alias string, err error) {
+func (t *talk) agree(ctx context.Context, answers <-chan verdict) (alias string, err error) {
 	for we, they := false, false; !we || !they; {
 		select {
 		case a := <-answers:

@@ -102,7 +102,7 @@ const takeBack = 10 * time.Second
 
 // decided waits for the host's decision, which alone counts once the person
 // here has said yes: then a no takes that back only if the host gets it first.
-func (t *talk) decided(ctx context.Context, answers <-chan answered) (alias string, err error) {
+func (t *talk) decided(ctx context.Context, answers <-chan verdict) (alias string, err error) {
 	said, over := false, ctx.Done()
 	var late <-chan time.Time
 	for {

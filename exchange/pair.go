@@ -103,7 +103,7 @@ func (x *Exchange) AnswerPairing(ctx context.Context, id string, yes bool, alias
 		return "", err
 	}
 	if !yes {
-		return "", p.say(answered{})
+		return "", p.say(verdict{})
 	}
 	if alias, err = x.aliasFor(file, alias); err != nil {
 		return "", err
@@ -111,7 +111,7 @@ func (x *Exchange) AnswerPairing(ctx context.Context, id string, yes bool, alias
 	if err := x.Book.MayAdd(ctx, file, alias); err != nil {
 		return "", err
 	}
-	return alias, p.say(answered{true, alias})
+	return alias, p.say(verdict{true, alias})
 }
 
 // aliasFor is the alias that was chosen, or that the partner has, or one that

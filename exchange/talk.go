@@ -69,7 +69,7 @@ func (t *talk) takeCard(from func(pairFrame) (record.NodeID, error)) error {
 
 // ask puts the question to the person here, unless the card could not be
 // accepted anyway.
-func (t *talk) ask(ctx context.Context) (<-chan answered, error) {
+func (t *talk) ask(ctx context.Context) (<-chan verdict, error) {
 	t.link.patience, t.heard = pairingPatience, true
 	go t.listen() // until hangUp
 	file := t.view.File

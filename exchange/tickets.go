@@ -37,11 +37,11 @@ type pairing struct {
 
 	mu     sync.Mutex // guards what follows
 	file   record.OpenedCardFile
-	answer chan answered // one; nil as long as nobody is asked, and once answered
+	answer chan verdict // one; nil as long as nobody is asked, and once verdict
 }
 
-// answered is what the person here said.
-type answered struct {
+// verdict is what the person here said.
+type verdict struct {
 	yes   bool
 	alias string
 }
@@ -109,10 +109,10 @@ func (t *Tickets) find(id string) (*pairing, error) {
 }
 
 // ask makes the pairing one that a person can answer.
-func (p *pairing) ask(file record.OpenedCardFile) <-chan answered {
+func (p *pairing) ask(file record.OpenedCardFile) <-chan verdict {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.file, p.answer = file, make(chan answered, 1)
+	p.file, p.answer = file, make(chan verdict, 1)
 	return p.answer
 }
 
@@ -127,7 +127,7 @@ func (p *pairing) asked() (record.OpenedCardFile, error) {
 }
 
 // say answers, once.
-func (p *pairing) say(a answered) error {
+func (p *pairing) say(a verdict) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.answer == nil {
