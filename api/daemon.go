@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"math/big"
 
 	"dxd/api/apitype"
 	"dxd/record"
@@ -60,10 +61,20 @@ func (a *API) anchorStatus(ctx context.Context, _ *none) (apitype.AnchorStatus, 
 	if !s.Contract.IsZero() {
 		out.Contract = &s.Contract
 	}
-	if s.Balance != nil {
-		out.Balance = s.Balance.String()
+	out.Balance = wei(s.Balance)
+	for _, p := range s.Older {
+		out.Older = append(out.Older, apitype.Purse{Account: p.Account, Balance: wei(p.Balance)})
 	}
+	out.Older = list(out.Older)
 	return out, nil
+}
+
+// wei is a balance in decimal; "" if it is not known.
+func wei(balance *big.Int) string {
+	if balance == nil {
+		return ""
+	}
+	return balance.String()
 }
 
 type deployInput struct {

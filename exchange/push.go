@@ -390,6 +390,28 @@ func (x *Exchange) checkAnchorer(tx blobstore.ReadTx, e record.Envelope, account
 	return nil
 }
 
+// AccountsOf names the accounts on the card that a record of ours names; none
+// for one that is in no evidence.
+func (x *Exchange) AccountsOf(tx blobstore.ReadTx, id record.RecordID) ([]record.Account, error) {
+	t, err := transferOf(tx, id)
+	if record.KindOf(err) == record.NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	e, err := x.recordOf(tx, t, id)
+	if err != nil {
+		return nil, err
+	}
+	_, cardID, err := record.SignerOf(e)
+	if err != nil {
+		return nil, err
+	}
+	card, err := x.cardOf(tx, cardID)
+	return card.Body.Accounts, err
+}
+
 // takeVoid gives up what the sender says that it will not send. What was
 // received before is answered with its receipt.
 func (x *Exchange) takeVoid(ctx context.Context, from record.OrgID, n news) (receipt record.Envelope, err error) {

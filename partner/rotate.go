@@ -67,6 +67,24 @@ func switched(keys *crypto.Keyring) (*crypto.Keyring, error) {
 	return keys.Without(crypto.RoleNode, nodes[0])
 }
 
+// Drop takes a key that is not in use out of the keyring and off the card.
+// Whether anything needs it is for the caller to know.
+func (b *Book) Drop(ctx context.Context, role crypto.Role, name string) error {
+	b.renewing.Lock()
+	defer b.renewing.Unlock()
+	if keys := b.Keys.Keys(role); keys[0] == name || !slices.Contains(keys, name) {
+		return record.Errorf(record.Internal, "a %s key that is in use, or gone, is not dropped", role)
+	}
+	next, err := b.Keys.Without(role, name)
+	if err == nil {
+		next, err = withoutOldSigning(next)
+	}
+	if err != nil {
+		return err
+	}
+	return b.change(ctx, next)
+}
+
 // change makes next our keys, and a card with them. It is called with renewing
 // held.
 func (b *Book) change(ctx context.Context, next *crypto.Keyring) error {

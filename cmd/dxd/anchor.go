@@ -92,8 +92,11 @@ func (a *app) printAnchor(s apitype.AnchorStatus) error {
 	if s.Contract != nil {
 		fields = []field{{"chain", count(s.ChainID)}, {"contract", s.Contract.String()}}
 	}
-	fields = append(fields, field{"account", s.Account.String()}, field{"balance", coin(s.Balance)},
-		field{"unanchored", count(s.Unanchored)}, field{"pending", count(s.Pending)}, field{"submitted", count(s.Submitted)},
+	fields = append(fields, field{"account", s.Account.String()}, field{"balance", coin(s.Balance)})
+	for _, p := range s.Older {
+		fields = append(fields, field{"older account", p.Account.String()}, field{"its balance", coin(p.Balance)})
+	}
+	fields = append(fields, field{"unanchored", count(s.Unanchored)}, field{"pending", count(s.Pending)}, field{"submitted", count(s.Submitted)},
 		field{"included", count(s.Included)}, field{"final", count(s.Final)}, field{"waits for", s.Error})
 	return a.print(s, fields...)
 }

@@ -26,7 +26,7 @@ func (a *app) keyCommand() *cobra.Command {
 }
 
 func (a *app) keyRotateCommand() *cobra.Command {
-	roles := []string{string(crypto.RoleSigning), string(crypto.RoleRecipient)}
+	roles := []string{string(crypto.RoleSigning), string(crypto.RoleRecipient), string(crypto.RoleAccount)}
 	cmd := &cobra.Command{
 		Use:   "rotate " + strings.Join(roles, "|"),
 		Short: "Draw a new key, and sign a card with it",
@@ -36,7 +36,9 @@ the state directory afterwards: an older one lacks the key.
 
   signing    signs records from now on.
   recipient  documents for you are sealed for it. The older key is kept until
-             all partners have taken the new card.`,
+             all partners have taken the new card.
+  account    anchors on the chain. What was signed before is still anchored by
+             the older account, which then hands over what it holds.`,
 		Example:   `  dxd key rotate signing`,
 		ValidArgs: roles,
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),

@@ -224,8 +224,13 @@ func (c *Chain) Balance(ctx context.Context) (*big.Int, error) {
 }
 
 func (e *endpoint) balance(ctx context.Context, account record.Account) (*big.Int, error) {
+	return e.balanceAt(ctx, account, "latest")
+}
+
+// balanceAt is the balance in a block's state.
+func (e *endpoint) balanceAt(ctx context.Context, account record.Account, at any) (*big.Int, error) {
 	var wei *hexutil.Big
-	if err := e.call(ctx, &wei, "eth_getBalance", account, "latest"); err != nil {
+	if err := e.call(ctx, &wei, "eth_getBalance", account, at); err != nil {
 		return nil, err
 	}
 	if wei == nil {

@@ -24,12 +24,16 @@ func (q *Queue) advance(ctx context.Context, head hashanchor.Head, open []batch,
 			return nil, nil
 		}
 	}
-	where := q.Chain.Where()
+	chain := q.chainOf(b)
+	if head, err = q.headOf(ctx, chain, head); err != nil {
+		return nil, err
+	}
+	where := chain.Where()
 	where.Root = b.Anchor.Root
 	if where != b.Anchor {
 		return q.move(ctx, head, open, i, where)
 	}
-	found, err := q.Chain.Lookup(ctx, where)
+	found, err := chain.Lookup(ctx, where)
 	if err != nil {
 		return nil, err
 	}

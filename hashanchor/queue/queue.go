@@ -82,11 +82,16 @@ const (
 // Config says what a queue works on. Only the journal is needed.
 type Config struct {
 	Journal   blobstore.Journal
-	Chain     Chain         // nil: records stay unanchored for now
+	Chain     Chain         // of the account in use; nil: records stay unanchored for now
+	Older     []Chain       // the same chain with accounts that were in use before, newest first
 	Interval  time.Duration // after which a batch closes that is not full
 	MaxLeaves int           // with which a batch closes at once
 	Stuck     time.Duration // after which a transaction is priced anew
 	Log       *slog.Logger
+
+	// AccountsOf says which accounts may anchor a record. It is asked only
+	// while there are older ones; without it any may.
+	AccountsOf AccountsOf
 
 	// OnProof is called in the update that journals a record's proof: one of
 	// our own, or one that a partner pushed and the chain confirmed.
@@ -173,6 +178,7 @@ type Status struct {
 	Contract record.Account
 	Account  record.Account
 	Balance  *big.Int // wei; nil if it could not be asked
+	Older    []Purse  // accounts that were in use before, as long as they are needed
 
 	Unanchored, Pending, Submitted, Included, Final int64 // records
 
@@ -196,6 +202,9 @@ func (q *Queue) Status(ctx context.Context) (s Status, err error) {
 		s.ChainID, s.Contract, s.Account = where.ChainID, where.Contract, where.Account
 		var asked error
 		if s.Balance, asked = q.Chain.Balance(ctx); fault == nil {
+			fault = asked
+		}
+		if s.Older, asked = q.purses(ctx); fault == nil {
 			fault = asked
 		}
 	}

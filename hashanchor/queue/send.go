@@ -23,14 +23,21 @@ const maxSent = 64
 // sends that. closed is false if nothing waited, or no transaction could be
 // made; with an error besides, the transaction is journaled and not yet sent.
 func (q *Queue) close(ctx context.Context, head hashanchor.Head) (closed bool, err error) {
-	run, first, err := q.waiting(ctx)
+	run, first, able, err := q.waiting(ctx)
 	if err != nil || len(run) == 0 {
 		return false, err
 	}
-	b := batch{First: first, Size: int64(len(run)), Anchor: q.Chain.Where(), State: Submitted}
+	chain, err := payer(ctx, able)
+	if err != nil {
+		return false, err
+	}
+	if head, err = q.headOf(ctx, chain, head); err != nil {
+		return false, err
+	}
+	b := batch{First: first, Size: int64(len(run)), Anchor: chain.Where(), State: Submitted}
 	rand.Read(b.Seed[:])
 	b.Anchor.Root = tree(run, b.Seed).Root()
-	t, err := q.Chain.Prepare(ctx, b.Anchor.Root, head.Nonce, hashanchor.Transaction{})
+	t, err := chain.Prepare(ctx, b.Anchor.Root, head.Nonce, hashanchor.Transaction{})
 	if err != nil {
 		return false, err
 	}
@@ -45,19 +52,23 @@ func (q *Queue) close(ctx context.Context, head hashanchor.Head) (closed bool, e
 	return true, q.send(ctx, b)
 }
 
-// waiting reads the leaves of the next batch. Only this goroutine takes leaves
-// out of the queue, so they are the same until the batch is journaled.
-func (q *Queue) waiting(ctx context.Context) (run []leaf, first int64, err error) {
+// waiting reads the leaves of the next batch, and with whose account it can be
+// anchored. Only this goroutine takes leaves out of the queue, so they are the
+// same until the batch is journaled.
+func (q *Queue) waiting(ctx context.Context) (run []leaf, first int64, able []Chain, err error) {
 	err = q.Journal.View(ctx, func(tx blobstore.ReadTx) error {
 		t, err := getTally(tx)
 		if err != nil {
 			return err
 		}
 		first = t.Closed
-		run, err = leaves(tx, first, min(t.Leaves-t.Closed, int64(q.MaxLeaves)))
+		if run, err = leaves(tx, first, min(t.Leaves-t.Closed, int64(q.MaxLeaves))); err != nil {
+			return err
+		}
+		run, able, err = q.share(tx, run)
 		return err
 	})
-	return run, first, err
+	return run, first, able, err
 }
 
 func putNew(tx blobstore.Tx, b batch) error {
@@ -92,7 +103,7 @@ func (q *Queue) bring(ctx context.Context, head hashanchor.Head, open []batch, i
 	switch {
 	case stuck && last.Nonce == head.Nonce:
 		return q.reprice(ctx, b)
-	case stuck && firstSubmitted(open) == i:
+	case stuck && firstSubmitted(open, b.Anchor.Account) == i:
 		// Nothing of ours is before it, so nobody will fill the gap.
 		return q.anew(ctx, b, head.Nonce)
 	case time.Since(q.sent[b.First]) >= resend:
@@ -101,10 +112,14 @@ func (q *Queue) bring(ctx context.Context, head hashanchor.Head, open []batch, i
 	return nil
 }
 
-// freeNonce is the next that neither the chain nor another batch has used.
+// freeNonce is the next that neither the chain nor another batch of the same
+// account has used.
 func freeNonce(head hashanchor.Head, open []batch, except int) int64 {
 	nonce := head.Nonce
 	for i := range open {
+		if open[i].Anchor.Account != open[except].Anchor.Account {
+			continue
+		}
 		if last := open[i].last(); i != except && open[i].State == Submitted && last != nil {
 			nonce = max(nonce, last.Nonce+1)
 		}
@@ -112,9 +127,9 @@ func freeNonce(head hashanchor.Head, open []batch, except int) int64 {
 	return nonce
 }
 
-func firstSubmitted(open []batch) int {
+func firstSubmitted(open []batch, account record.Account) int {
 	for i := range open {
-		if open[i].State == Submitted {
+		if open[i].State == Submitted && open[i].Anchor.Account == account {
 			return i
 		}
 	}
@@ -124,7 +139,7 @@ func firstSubmitted(open []batch) int {
 // anew makes another transaction for the batch. The earlier ones may still
 // come through: the contract takes the first and ignores the others.
 func (q *Queue) anew(ctx context.Context, b *batch, nonce int64) error {
-	t, err := q.Chain.Prepare(ctx, b.Anchor.Root, nonce, hashanchor.Transaction{})
+	t, err := q.chainOf(b).Prepare(ctx, b.Anchor.Root, nonce, hashanchor.Transaction{})
 	if err != nil {
 		return err
 	}
@@ -133,7 +148,7 @@ func (q *Queue) anew(ctx context.Context, b *batch, nonce int64) error {
 
 // reprice makes a transaction that replaces the last one for a higher price.
 func (q *Queue) reprice(ctx context.Context, b *batch) error {
-	t, err := q.Chain.Prepare(ctx, b.Anchor.Root, b.last().Nonce, *b.last())
+	t, err := q.chainOf(b).Prepare(ctx, b.Anchor.Root, b.last().Nonce, *b.last())
 	if err == nil {
 		return q.replace(ctx, b, t)
 	}
@@ -169,7 +184,7 @@ func (q *Queue) replace(ctx context.Context, b *batch, t hashanchor.Transaction)
 
 // send hands the batch's last transaction to the chain.
 func (q *Queue) send(ctx context.Context, b batch) error {
-	err := q.Chain.Send(ctx, *b.last())
+	err := q.chainOf(&b).Send(ctx, *b.last())
 	switch kind := record.KindOf(err); {
 	case err == nil:
 	case kind == record.Conflict:

@@ -2,10 +2,12 @@ package daemon
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 	"sync"
 
 	"dxd/blobstore"
+	"dxd/crypto"
 	"dxd/hashanchor"
 	"dxd/hashanchor/evm"
 	"dxd/hashanchor/queue"
@@ -19,17 +21,13 @@ import (
 type anchoring struct {
 	mu    sync.Mutex // guards what follows
 	queue *queue.Queue
+	with  []string          // the accounts that it has
 	next  chan *queue.Queue // the same, until it is run: each at most once
 }
 
 func (d *Daemon) openAnchoring() error {
-	chain, err := newChain(d.anchor(), d.Keys)
-	if err != nil {
-		return err
-	}
 	d.anchoring.next = make(chan *queue.Queue, 1)
-	d.setChain(chain)
-	return nil
+	return d.setChain()
 }
 
 // newChain is the chain that is configured, nil if none is.
@@ -44,24 +42,55 @@ func newChain(a config.Anchor, signer evm.Signer) (*evm.Chain, error) {
 	return evm.New(c)
 }
 
-func (d *Daemon) setChain(chain *evm.Chain) {
-	a := d.anchor()
-	c := queue.Config{
-		Journal: d.Store, Interval: a.Interval, MaxLeaves: a.MaxLeaves, Log: d.log,
-		OnProof: func(tx blobstore.Tx, p hashanchor.Proof, own bool) error { return d.Exchange.Proven(tx, p.Record, own) },
-		OnState: func(tx blobstore.Tx, id record.RecordID, s queue.State) error { return d.Exchange.Anchored(tx, id, s) },
+// newChains is the chain with each of the keyring's accounts, the one in use
+// first; none if none is configured.
+func newChains(a config.Anchor, keys *crypto.Keyring) (all []*evm.Chain, err error) {
+	for _, signer := range keys.AccountSigners() {
+		chain, err := newChain(a, signer)
+		if err != nil || chain == nil {
+			return nil, err
+		}
+		all = append(all, chain)
 	}
-	if chain != nil {
-		c.Chain = chain // and no typed nil
+	return all, nil
+}
+
+// queueConfig is what both the daemon's queue and that of one that does not
+// run work on.
+func (o *Organisation) queueConfig(log *slog.Logger) (queue.Config, error) {
+	a := o.anchor()
+	c := queue.Config{Journal: o.Store, Interval: a.Interval, MaxLeaves: a.MaxLeaves, Log: log}
+	chains, err := newChains(a, o.Keys)
+	for i, chain := range chains {
+		if i == 0 {
+			c.Chain = chain
+		} else {
+			c.Older = append(c.Older, chain)
+		}
 	}
+	return c, err
+}
+
+// setChain makes the queue anew, for the chain and the accounts that there are
+// by now.
+func (d *Daemon) setChain() error {
+	with := d.Keys.Keys(crypto.RoleAccount)
+	c, err := d.queueConfig(d.log)
+	if err != nil {
+		return err
+	}
+	c.AccountsOf = d.accountsOf
+	c.OnProof = func(tx blobstore.Tx, p hashanchor.Proof, own bool) error { return d.Exchange.Proven(tx, p.Record, own) }
+	c.OnState = func(tx blobstore.Tx, id record.RecordID, s queue.State) error { return d.Exchange.Anchored(tx, id, s) }
 	d.anchoring.mu.Lock()
 	defer d.anchoring.mu.Unlock()
-	d.anchoring.queue = queue.Open(c)
+	d.anchoring.queue, d.anchoring.with = queue.Open(c), with
 	select {
 	case <-d.anchoring.next: // one that was never run
 	default:
 	}
 	d.anchoring.next <- d.anchoring.queue
+	return nil
 }
 
 // Queue is the queue of leaves as it is now.
@@ -69,6 +98,13 @@ func (d *Daemon) Queue() *queue.Queue {
 	d.anchoring.mu.Lock()
 	defer d.anchoring.mu.Unlock()
 	return d.anchoring.queue
+}
+
+// anchorsWith lists the accounts that the queue has.
+func (d *Daemon) anchorsWith() []string {
+	d.anchoring.mu.Lock()
+	defer d.anchoring.mu.Unlock()
+	return d.anchoring.with
 }
 
 func (d *Daemon) beacon() record.Beacon { return d.Queue().Beacon() }
@@ -168,10 +204,5 @@ func (d *Daemon) Deploy(ctx context.Context, rpc string) (evm.Deployment, error)
 	if err != nil {
 		return made, err
 	}
-	chain, err := newChain(d.anchor(), d.Keys)
-	if err != nil {
-		return made, err
-	}
-	d.setChain(chain)
-	return made, nil
+	return made, d.setChain()
 }

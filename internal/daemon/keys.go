@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,12 +20,13 @@ const keyPace = time.Hour
 
 // keepKeys does with keys and card what is due, until ctx ends.
 func (d *Daemon) keepKeys(ctx context.Context) error {
-	return tend(ctx, d.Book, d.Store.Watch(ctx, partner.KeyPrefix), d.log)
+	return tend(ctx, d.Book, d.Store.Watch(ctx, partner.KeyPrefix), d.tendAccounts, d.anchor().Interval, d.log)
 }
 
 // tend looks at keys and card now and then, and when a partner has told
-// something. What fails is tried again: nothing of it is urgent.
-func tend(ctx context.Context, book *partner.Book, told <-chan struct{}, log *slog.Logger) error {
+// something. What fails is tried again: nothing of it is urgent. accounts says
+// whether it is to be asked again at its own pace.
+func tend(ctx context.Context, book *partner.Book, told <-chan struct{}, accounts func(context.Context) (bool, error), pace time.Duration, log *slog.Logger) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -37,17 +39,33 @@ func tend(ctx context.Context, book *partner.Book, told <-chan struct{}, log *sl
 		if err := book.Tend(ctx); err != nil && ctx.Err() == nil {
 			log.Error("couldn't tend to keys and card", "error", err)
 		}
-		timer.Reset(min(keyPace, max(time.Second, time.Until(book.Due()))))
+		wait := min(keyPace, max(time.Second, time.Until(book.Due())))
+		more, err := accounts(ctx)
+		if err != nil && ctx.Err() == nil {
+			log.Warn("couldn't let go of an older account yet", "error", err)
+		}
+		if more {
+			wait = min(wait, max(time.Second, pace))
+		}
+		timer.Reset(wait)
 	}
 }
 
 // watcher is what the daemon does when its organisation changes.
 func (d *Daemon) watcher() Watcher {
-	w := Watcher{State: d.partnerChanged, Card: d.cardReplaced}
+	w := Watcher{State: d.partnerChanged, Card: d.cardReplaced, Keys: d.keysReplaced}
 	if seam := d.options.Seam; seam != nil {
 		w.Seam = func(p partner.Point) { seam(exchange.Point(p)) }
 	}
 	return w
+}
+
+// keysReplaced has accounts and network go on with the keyring's keys.
+func (d *Daemon) keysReplaced() error {
+	if !slices.Equal(d.anchorsWith(), d.Keys.Keys(crypto.RoleAccount)) {
+		return d.setChain()
+	}
+	return nil
 }
 
 // cardReplaced calls the partners, so that they take our new card.
@@ -115,6 +133,9 @@ func (o *Organisation) examineRotation(ctx context.Context) (checks []Check) {
 			checks = append(checks, failed(name, err))
 		case role == crypto.RoleSigning:
 			checks = append(checks, healthy(name, "the older one, which signs nothing any more, goes with the next card (`dxd card renew`)"))
+		case role == crypto.RoleAccount:
+			checks = append(checks, healthy(name, "the older one, %s, anchors what was signed before it was replaced, and then hands over what it holds",
+				o.Keys.Keys(role)[1]))
 		default:
 			checks = append(checks, healthy(name, "the older one stays until these partners have taken card %d: %s", r.Serial, strings.Join(r.WaitsFor, ", ")))
 		}

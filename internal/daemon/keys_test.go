@@ -41,9 +41,10 @@ func TestTheCardIsRenewedThirtyDaysBeforeItsEnd(t *testing.T) {
 		})
 		check(t, err)
 		due := time.UnixMilli(book.Self().Body.Expires).Add(-30 * 24 * time.Hour)
+		none := func(context.Context) (bool, error) { return false, nil }
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- tend(ctx, book, nil, slog.New(slog.DiscardHandler)) }()
+		go func() { done <- tend(ctx, book, nil, none, time.Minute, slog.New(slog.DiscardHandler)) }()
 		if at := <-renewed; at.Before(due) || at.After(due.Add(keyPace)) || book.Self().Body.Serial != 2 {
 			t.Errorf("due at %s, renewed at %s: serial %d", due, at, book.Self().Body.Serial)
 		}

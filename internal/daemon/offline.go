@@ -46,13 +46,9 @@ func OpenOffline(ctx context.Context, opts Options) (o *Offline, err error) {
 	if o.Organisation, err = Open(ctx, opts.Dir, opts.Config, opts.Keys, opts.Log, Watcher{}); err != nil {
 		return o, err
 	}
-	chain, err := newChain(opts.Config.Anchor, opts.Keys)
+	c, err := o.queueConfig(opts.Log)
 	if err != nil {
 		return o, err
-	}
-	c := queue.Config{Journal: o.Store, Interval: opts.Config.Anchor.Interval, MaxLeaves: opts.Config.Anchor.MaxLeaves, Log: opts.Log}
-	if chain != nil {
-		c.Chain = chain // and no typed nil
 	}
 	o.queue = queue.Open(c)
 	o.exchange = exchange.Open(exchange.Config{

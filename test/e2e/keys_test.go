@@ -11,7 +11,7 @@ import (
 )
 
 // rotating lists the roles whose keys are rotated while documents move.
-var rotating = []crypto.Role{crypto.RoleSigning, crypto.RoleRecipient}
+var rotating = []crypto.Role{crypto.RoleSigning, crypto.RoleRecipient, crypto.RoleAccount}
 
 func TestAKeyIsRotatedWhileADocumentIsOnItsWay(t *testing.T) {
 	for _, role := range rotating {
@@ -91,13 +91,15 @@ func (o *org) onDisk() *crypto.Keyring {
 	return keys
 }
 
-// hasNewKey waits until the older key of the role is gone, or only waits for
-// another card to be made.
+// hasNewKey waits until the older key of the role is gone, where it goes by
+// itself: one that signed goes with the next card, and an account when the
+// chain has said what it holds.
 func (o *org) hasNewKey(role crypto.Role) {
 	o.t.Helper()
+	stays := role == crypto.RoleSigning || role == crypto.RoleAccount && o.config["anchor.rpc"] == ""
 	until(o.t, "the end of the older key", func() string {
 		keys := o.onDisk().Keys(role)
-		if len(keys) == 1 && keys[0] != o.keys.Keys(role)[0] || role == crypto.RoleSigning {
+		if stays || len(keys) == 1 && keys[0] != o.keys.Keys(role)[0] {
 			return ""
 		}
 		return fmt.Sprintf("%s has %d %s keys", o.name, len(keys), role)
@@ -145,4 +147,40 @@ func dieRotating(t *testing.T, role crypto.Role, point partner.Point) {
 	}
 	b.knows(a, 2)
 	a.hasNewKey(role)
+}
+
+func TestAnAccountThatIsRotatedLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	a, b := newOrg(t, "alpha"), newOrg(t, "beta")
+	c := newChain(t, a, b)
+	c.stop() // so that there is something from before when it comes back
+	for _, o := range []*org{a, b} {
+		o.anchorAt(c.url)
+		o.start()
+	}
+	pair(a, b)
+	before := exchangeDocuments(a, b)
+	rotated, err := a.RotateKey(t.Context(), string(crypto.RoleAccount), false)
+	check(t, err)
+	during := exchangeDocuments(a, b)
+	c.start()
+	for _, s := range append(before, during...) {
+		c.proven(s)
+	}
+	a.hasNewKey(crypto.RoleAccount) // the older one is gone, and what it held has come to the new one
+	s, err := a.AnchorStatus(t.Context())
+	check(t, err)
+	if s.Account.String() != rotated.Key || len(s.Balance) < 18 || len(s.Older) != 0 {
+		t.Errorf("the status is %+v", s)
+	}
+	b.knows(a, 3)
+	after := exchangeDocuments(a, b)
+	for _, s := range append(after, before...) {
+		c.proven(s)
+	}
+	for _, s := range after {
+		if e, _ := a.evidence(s.id); s.from == a && e.Proofs[0].Anchor.Account.String() != rotated.Key {
+			t.Errorf("a record from after the rotation is anchored by %s", e.Proofs[0].Anchor.Account)
+		}
+	}
 }
