@@ -62,7 +62,7 @@ func TestTheTutorialIsTrue(t *testing.T) {
 // withFreePorts puts free ports in the place of those on the page.
 func withFreePorts(t *testing.T, page string) string {
 	t.Helper()
-	for _, port := range []string{"4601", "4602", "8545"} {
+	for _, port := range []string{"4601", "4602", "4603", "8545"} {
 		free, err := freePort()
 		if err != nil {
 			t.Fatal(err)
@@ -115,7 +115,7 @@ func (s step) matches(printed string) bool {
 }
 
 // tutorialPatience bounds all of the tutorial.
-const tutorialPatience = 4 * time.Minute
+const tutorialPatience = 2 * time.Minute
 
 // play runs the steps in one shell, which ends at the first command that fails,
 // and gives what each has printed.
