@@ -195,6 +195,7 @@ func (x *Exchange) renew(ctx context.Context, to partner.Partner, t Transfer) (T
 	if !stale || err != nil {
 		return t, err
 	}
+	x.at(BeforeRenewed)
 	err = x.Journal.Update(ctx, func(tx blobstore.Tx) (err error) {
 		if t, err = getTransfer(tx, t.ID); err != nil || t.State != Queued {
 			return err
@@ -204,7 +205,13 @@ func (x *Exchange) renew(ctx context.Context, to partner.Partner, t Transfer) (T
 		}
 		return t.put(tx)
 	})
-	return t, err
+	if err != nil {
+		return t, err
+	}
+	// At this point the transfer has another number; a crash after this offers
+	// it under that one.
+	x.at(AfterRenewed)
+	return t, nil
 }
 
 // isStale tells whether the transfer's number is of an epoch that was left.

@@ -101,6 +101,10 @@ const (
 	AfterSaid       Point = "after-said"       // receipt durable, sender not told
 	BeforeHeard     Point = "before-heard"     // the partner's word verified, not taken
 	AfterHeard      Point = "after-heard"      // taken, not acknowledged
+	BeforeGreeted   Point = "before-greeted"   // the partner's heads verified, nothing done about them
+	AfterGreeted    Point = "after-greeted"    // a lane perhaps in another epoch
+	BeforeRenewed   Point = "before-renewed"   // what waits has a number of an epoch that was left
+	AfterRenewed    Point = "after-renewed"    // signed anew, not offered
 	BeforePaired    Point = "before-paired"    // both people agree, the other side is no partner yet
 	AfterPaired     Point = "after-paired"     // it is one, and does not know it
 )

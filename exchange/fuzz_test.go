@@ -63,6 +63,7 @@ func frames() [][]byte {
 		rawFrame(frameRefusal, `{"reason":"full","retry":true}`),
 		rawFrame(frameRefusal, `{"reason":"\u001b[2J\u202e"}`),
 		rawFrame(frameHello, `{"v":1,"file":{"card":`+someRecord+`,"presence":[]}}`),
+		rawFrame(frameHello, `{"v":1,"file":{"card":`+someRecord+`,"presence":[]},"heads":`+someRecord+`,"shown":[`+someRecord+`,`+someRecord+`]}`),
 		rawFrame(frameHello, `{"v":1,"file":{"card":`+someRecord+`,"presence":[]},"has":"bafkreie7rdz6cxy2bjbioauefpi7poz5yeo4ks63rl66e4xr6ydqflmo54","history":[`+someRecord+`,{}]}`),
 		rawFrame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","proof":{"record":1}}`),
 		rawFrame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","void":`+someRecord+`}`),

@@ -105,9 +105,11 @@ func addReceived(tx blobstore.ReadTx, heads *record.Heads, lane record.Lane) (re
 	if err != nil || t.Sequence == 0 {
 		return record.Envelope{}, err
 	}
-	heads.Received = append(heads.Received, record.ReceivedHead{
-		Epoch: t.Epoch, Lane: lane, Sequence: t.Sequence, Complete: t.Complete, Record: t.Record,
-	})
+	h, err := t.head(tx, heads.Partner, lane)
+	if err != nil {
+		return record.Envelope{}, err
+	}
+	heads.Received = append(heads.Received, h)
 	e, err := numbered(tx, heads.Partner, t.Record)
 	switch record.KindOf(err) {
 	case record.NotFound, record.Damaged, record.Invalid:
@@ -152,7 +154,8 @@ func (x *Exchange) takeHeads(ctx context.Context, from record.OrgID, h hello, to
 	if told == nil {
 		told = &record.Heads{}
 	}
-	return x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+	x.at(BeforeGreeted)
+	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
 		for _, lane := range lanes {
 			if err := x.compareOurs(tx, from, lane, receivedIn(theirs.Body, lane), sentIn(*told, lane), h.Shown); err != nil {
 				return err
@@ -163,6 +166,13 @@ func (x *Exchange) takeHeads(ctx context.Context, from record.OrgID, h hello, to
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	// At this point no number that the partner has is given again; a crash after
+	// this compares the same heads once more and finds nothing to do.
+	x.at(AfterGreeted)
+	return nil
 }
 
 // sentIn finds the head of a lane; zero if there is none.
@@ -240,7 +250,9 @@ func isAhead(tx blobstore.ReadTx, org record.OrgID, h head, theirs record.Receiv
 func (x *Exchange) fallBack(tx blobstore.Tx, org record.OrgID, h head, theirs record.ReceivedHead, shown []record.Envelope) error {
 	proven := slices.ContainsFunc(shown, func(e record.Envelope) bool { return x.isOurs(tx, org, e, theirs) })
 	if !proven {
-		return record.Errorf(record.Invalid, "a partner claims a number that we did not give, and does not show our record with it")
+		return contradiction(record.TransferID{}, fmt.Sprintf(
+			"a partner says to have our number %d (%s), which is not known here, and shows no record of ours with it that can be verified: nothing is sent to it",
+			theirs.Sequence, laneText(h.Lane, theirs.Epoch)))
 	}
 	if !h.has(theirs.Epoch) {
 		h.Left = append(h.Left, theirs.Epoch)
@@ -290,7 +302,13 @@ func (x *Exchange) compareTheirs(tx blobstore.Tx, org record.OrgID, lane record.
 		}
 	}
 	var texts []string
-	if gone, ok := missing(theirs, t.in(theirs.Epoch), &t.Missing); ok && !late {
+	have := record.ReceivedHead{}
+	if theirs.Epoch == t.Epoch && t.Sequence > 0 {
+		if have, err = t.head(tx, org, lane); err != nil {
+			return err
+		}
+	}
+	if gone, ok := missing(theirs, have, &t.Missing); ok && !late {
 		texts = append(texts, fmt.Sprintf("a partner says that we acknowledged its numbers %s, which are not here: was this state directory put back to an older copy?", gone.text(lane)))
 	}
 	if isBehind(theirs, told, late) && t.Left != told.Epoch {
@@ -306,14 +324,6 @@ func (x *Exchange) compareTheirs(tx blobstore.Tx, org record.OrgID, lane record.
 		return nil
 	}
 	return t.put(tx, org, lane)
-}
-
-// in is the tail as a head of this epoch.
-func (t tail) in(e record.Epoch) record.ReceivedHead {
-	if t.Epoch != e {
-		return record.ReceivedHead{}
-	}
-	return record.ReceivedHead{Sequence: t.Sequence, Complete: t.Complete}
 }
 
 // isBehind tells whether a partner does not know what it sent us. A later
@@ -339,8 +349,8 @@ func missing(sent record.SentHead, got record.ReceivedHead, told *span) (span, b
 	switch {
 	case sent.Settled > got.Complete && known.First != got.Complete+1:
 		now.First = got.Complete + 1
-		if got.Sequence == now.Last { // which is there
-			now.Last--
+		if got.Next > 0 {
+			now.Last = got.Next - 1
 		}
 		*told = now
 	case sent.Acknowledged > got.Sequence && (known.First == 0 || known.First > got.Sequence+1 || known.Last < sent.Acknowledged):

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -292,6 +293,46 @@ func TestWhatAnotherCopyDeliveredIsDelivered(t *testing.T) {
 	a.settles(t, b)
 	a.alarmed(1)
 	b.alarmed(1)
+}
+
+func TestMessagesGoOnInOrderWhenTheirSenderWasPutBack(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	first := a.message("bert", []byte("first"))
+	a.delivered(first.ID)
+	a.wrap = func(s exchange.Stream) exchange.Stream { return mute{s, &atomic.Int64{}} }
+	second := a.message("bert", []byte("second"))
+	until(t, "the second one is numbered", func() bool { return a.sentInMessages(t, b) == 2 })
+	a.halt()
+	putBack := a.backup()
+	a.wrap = nil
+	a.start()
+	a.delivered(second.ID)
+	third := a.message("bert", []byte("third"))
+	a.delivered(third.ID)
+	a.halt()
+	putBack()
+	a.start()
+	fourth, fifth := a.message("bert", []byte("fourth")), a.message("bert", []byte("fifth"))
+	for id, body := range map[record.TransferID]string{second.ID: "second", fourth.ID: "fourth", fifth.ID: "fifth"} {
+		a.delivered(id)
+		a.proves(id, []byte(body))
+		b.proves(id, []byte(body))
+	}
+	if got, want := b.messagesReceived(), []record.TransferID{first.ID, second.ID, third.ID, fourth.ID, fifth.ID}; !slices.Equal(got, want) {
+		t.Errorf("they arrived as %v, not %v", got, want)
+	}
+	a.alarmed(1, "our number 3 (lane msg")
+	b.alarmed(1, "number 3 (lane msg")
+	a.settles(t, b)
+}
+
+// sentInMessages is how many numbers of messages were given.
+func (n *node) sentInMessages(t *testing.T, other *node) int64 {
+	t.Helper()
+	all, err := n.Lanes(t.Context(), other.keys.Org())
+	check(t, err)
+	return all[1].Sent
 }
 
 // settles waits until all numbers that the node gave to the other have ended,

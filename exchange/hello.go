@@ -101,6 +101,7 @@ func (x *Exchange) takeHello(ctx context.Context, from record.OrgID, l *link, to
 		return has, err
 	}
 	if err := x.takeHeads(ctx, from, h, told); err != nil {
+		x.raise(ctx, from, err)
 		return has, err
 	}
 	x.heard(from)

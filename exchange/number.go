@@ -58,6 +58,23 @@ func (t tail) put(tx blobstore.Tx, org record.OrgID, lane record.Lane) error {
 	return tx.Set(tailKey(tx, org, lane), raw)
 }
 
+// head is the tail as the partner is told of it.
+func (t tail) head(tx blobstore.ReadTx, org record.OrgID, lane record.Lane) (record.ReceivedHead, error) {
+	h := record.ReceivedHead{Epoch: t.Epoch, Lane: lane, Sequence: t.Sequence, Complete: t.Complete, Record: t.Record}
+	if t.Complete == t.Sequence {
+		return h, nil
+	}
+	prefix := epochKey(tx, prefixNumber, org, record.Number{Epoch: t.Epoch, Lane: lane})
+	for e, err := range tx.Scan(prefix, prefix+bigEndian(t.Complete+1), false) {
+		if err != nil {
+			return h, err
+		}
+		h.Next = sequenceOf(e.Key)
+		break
+	}
+	return h, nil
+}
+
 // errStopped refuses what comes in a lane that is stopped.
 func errStopped() error { return refuseForNow(reasonNumber) }
 

@@ -88,6 +88,12 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			return
 		}
+		if n, err := record.NumberOf(e); err != nil && n != (record.Number{}) {
+			t.Error("a number is returned beside the error")
+		}
+		if id, err := record.ManifestOf(e); err != nil && !id.IsZero() {
+			t.Error("a manifest is returned beside the error")
+		}
 		reencodes(t, payload, e, record.OpenCard)
 		reencodes(t, payload, e, func(e record.Envelope) (record.Signed[record.Presence], error) { return record.OpenPresence(e, a) })
 		reencodes(t, payload, e, func(e record.Envelope) (record.Signed[record.Manifest], error) { return record.OpenManifest(e, a) })

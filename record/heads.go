@@ -28,9 +28,10 @@ func (h SentHead) check() error {
 type ReceivedHead struct {
 	Epoch    Epoch    `json:"epoch"`
 	Lane     Lane     `json:"lane"`
-	Sequence int64    `json:"sequence"` // the highest that is here
-	Complete int64    `json:"complete"` // all up to here are
-	Record   RecordID `json:"record"`   // the manifest with the highest one
+	Sequence int64    `json:"sequence"`      // the highest that is here
+	Complete int64    `json:"complete"`      // all up to here are
+	Next     int64    `json:"next,omitzero"` // the first behind the gap that follows, if there is one
+	Record   RecordID `json:"record"`        // the manifest with the highest one
 }
 
 func (h ReceivedHead) check() error {
@@ -42,6 +43,9 @@ func (h ReceivedHead) check() error {
 	}
 	if h.Complete < 0 || h.Complete > h.Sequence {
 		return Errorf(Invalid, "a head of %d numbers, complete up to %d", h.Sequence, h.Complete)
+	}
+	if gap := h.Complete < h.Sequence; gap && (h.Next < h.Complete+2 || h.Next > h.Sequence) || !gap && h.Next != 0 {
+		return Errorf(Invalid, "a head of %d numbers, complete up to %d, and then from %d on", h.Sequence, h.Complete, h.Next)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func headsOf(t testing.TB) record.Signed[record.Heads] {
 			{Epoch: epochOf("epoch of messages"), Lane: record.LaneMsg},
 		},
 		Received: []record.ReceivedHead{
-			{Epoch: epochOf("epoch of b"), Lane: record.LaneDoc, Sequence: 6, Complete: 4, Record: manifestOf(t).ID()},
+			{Epoch: epochOf("epoch of b"), Lane: record.LaneDoc, Sequence: 6, Complete: 4, Next: 6, Record: manifestOf(t).ID()},
 		},
 	}, signWith("a signing"))
 	if err != nil {
@@ -43,12 +43,16 @@ func TestHeads(t *testing.T) {
 		{"received in no epoch", "without an epoch", epochOf("epoch of b").String(), zero},
 		{"received without a manifest", "not a record's identifier", manifestOf(t).ID().String(), ""},
 		{"a number before the first", "sequence is -1", `"sequence":0`, `"sequence":-1`},
-		{"nothing received", "sequence is 0", `"sequence":6,"complete":4`, `"sequence":0,"complete":0`},
+		{"nothing received", "sequence is 0", `"sequence":6,"complete":4,"next":6`, `"sequence":0,"complete":0`},
 		{"the number 2^53", "not between", `"sequence":9`, `"sequence":9007199254740992`},
 		{"more acknowledged than given", "acknowledged up to 10", `"acknowledged":8`, `"acknowledged":10`},
 		{"more settled than acknowledged", "settled up to 9", `"settled":6`, `"settled":9`},
 		{"settled below 0", "settled up to -1", `"settled":6`, `"settled":-1`},
 		{"more complete than received", "complete up to 7", `"complete":4`, `"complete":7`},
+		{"a gap of nothing", "from 5 on", `"next":6`, `"next":5`},
+		{"a gap behind the highest", "from 7 on", `"next":6`, `"next":7`},
+		{"a gap without an end", "from 0 on", `"complete":4,"next":6`, `"complete":4`},
+		{"a gap where there is none", "from 6 on", `"complete":4`, `"complete":6`},
 		{"complete below 0", "complete up to -1", `"complete":4`, `"complete":-1`},
 		{"an unknown lane", "not a lane", `"lane":"msg"`, `"lane":"vip"`},
 		{"a lane twice", "order of the lanes", `"lane":"msg"`, `"lane":"doc"`},

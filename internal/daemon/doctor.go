@@ -152,27 +152,44 @@ func (d *Daemon) Examine(ctx context.Context, alias string) ([]Check, error) {
 		if err != nil {
 			return nil, err
 		}
-		return append(checks, d.examinePartner(p), d.canary(ctx, p)), nil
+		return append(checks, d.examinePartner(ctx, p), d.canary(ctx, p)), nil
 	}
 	for _, p := range d.Book.List() {
-		checks = append(checks, d.examinePartner(p))
+		checks = append(checks, d.examinePartner(ctx, p))
 	}
 	return checks, nil
 }
 
-func (d *Daemon) examinePartner(p partner.Partner) Check {
+func (d *Daemon) examinePartner(ctx context.Context, p partner.Partner) Check {
 	name := "partner " + p.Alias
 	switch {
 	case p.State != partner.Active:
 		return unwell(name, "%s", p.State)
 	case p.Expired(time.Now()):
 		return unwell(name, "its card has expired: ask for a new one")
+	}
+	if err := d.stoppedLane(ctx, p); err != nil {
+		return failed(name, err)
+	}
+	switch {
 	case d.Connected(p):
 		return healthy(name, "connected")
 	case p.LastSeen.IsZero():
 		return unwell(name, "never seen; its addresses are %v", p.AllAddresses())
 	}
 	return unwell(name, "not connected, last seen %s", p.LastSeen.UTC().Format(time.RFC3339))
+}
+
+// stoppedLane is the error of a lane in which nothing moves until people look.
+func (d *Daemon) stoppedLane(ctx context.Context, p partner.Partner) error {
+	all, err := d.Exchange.Lanes(ctx, p.Org)
+	for _, l := range all {
+		if l.Stopped || l.Held {
+			return record.WithHint(record.Errorf(record.Conflict, "two records have one number in lane %s, which is stopped", l.Lane),
+				"find out why, together with the partner; `dxd partner resume "+p.Alias+"`, on their side and on yours, goes on")
+		}
+	}
+	return err
 }
 
 // Connected tells whether a connection to one of the partner's nodes is up.
