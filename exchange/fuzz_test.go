@@ -2,11 +2,15 @@ package exchange
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -248,6 +252,64 @@ func FuzzUnpackOpenings(f *testing.F) {
 			}
 		}
 	})
+}
+
+// FuzzBundles takes bundles apart: what comes out is what went in, cut into
+// pieces that have the digests of their openings, under ids that differ.
+func FuzzBundles(f *testing.F) {
+	raw, err := os.ReadFile(filepath.Join("..", "docs", "spec", "testdata", "bundle.json"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	var g struct {
+		Packed string `json:"packed_hex"`
+		Plain  string `json:"plain_hex"`
+	}
+	if err := json.Unmarshal(raw, &g); err != nil {
+		f.Fatal(err)
+	}
+	packed, plain := unhex(f, g.Packed), unhex(f, g.Plain)
+	f.Add(packed, plain)
+	f.Add(packed, plain[:3])
+	f.Add(packed, append(plain, 'x'))
+	f.Add(bytes.ReplaceAll(packed, []byte("45678901"), []byte("45678900")), plain)
+	f.Add(packed[:len(packed)/3], plain)
+	f.Add([]byte{}, []byte{})
+	f.Fuzz(func(t *testing.T, packed, plain []byte) {
+		list, err := unpackOpenings(packed)
+		if err != nil {
+			return
+		}
+		openings, bodies, err := split(record.TransferID{1}, list, plain)
+		if err != nil {
+			if openings != nil || bodies != nil || record.KindOf(err) != record.Invalid {
+				t.Errorf("%d messages beside the error %v", len(bodies), err)
+			}
+			return
+		}
+		if !bytes.Equal(bytes.Join(bodies, nil), plain) || len(bodies) != len(list) || len(openings) != len(list) {
+			t.Error("other messages come out than went in")
+		}
+		ids := map[record.TransferID]bool{}
+		for i, o := range openings {
+			ids[o.Transfer] = true
+			if o.Digest != record.Digest(sha256.Sum256(bodies[i])) || o.Kind != record.Message || o.Index != int64(i) {
+				t.Errorf("message %d is not the one of its opening", i)
+			}
+		}
+		if len(ids) != len(list) {
+			t.Error("one id stands there twice")
+		}
+	})
+}
+
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // FuzzQueueEntries reads values of the queues; those that are damaged are told

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"flag"
@@ -35,6 +36,12 @@ func wireFrames(t *testing.T) []goldenFrame {
 	return []goldenFrame{
 		goldenOf(t, "an offer of 32 sealed bytes, all of which come along", frameOffer, offer{
 			Version: 1, ID: id, Lane: record.LaneDoc, SealedLength: 32, BodyNonce: nonce, Header: []byte("age-encryption.org/v1\n"), Early: 32,
+		}),
+		goldenOf(t, "an offer of a bundle", frameOffer, offer{
+			Version: 1, ID: id, Lane: record.LaneMsg, SealedLength: 32, BodyNonce: nonce, Header: []byte("age-encryption.org/v1\n"), Early: 32,
+		}),
+		goldenOf(t, "an offer of a message that is alone", frameOffer, offer{
+			Version: 1, ID: id, Lane: record.LaneMsg, SealedLength: 1 << 20, BodyNonce: nonce, Header: []byte("age-encryption.org/v1\n"), Early: maxEarly, Alone: true,
 		}),
 		goldenOf(t, "three bytes of a body", frameBody, []byte{1, 2, 3}),
 		goldenOf(t, "the end of a body", frameBody, []byte{}),
@@ -87,13 +94,19 @@ func (p inMemory) Reset() error        { return p.Close() }
 func (p inMemory) Node() record.NodeID { return record.NodeID{} }
 
 func TestFramesAreAsTheSpecificationSays(t *testing.T) {
+	golden(t, "wire.json", wireFrames(t))
+}
+
+// golden compares with a file of docs/spec/testdata, or writes it.
+func golden(t *testing.T, name string, content any) {
+	t.Helper()
 	var got bytes.Buffer
 	e := json.NewEncoder(&got)
 	e.SetIndent("", "  ")
-	if err := e.Encode(wireFrames(t)); err != nil {
+	if err := e.Encode(content); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join("..", "docs", "spec", "testdata", "wire.json")
+	path := filepath.Join("..", "docs", "spec", "testdata", name)
 	if *update {
 		if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
@@ -104,6 +117,48 @@ func TestFramesAreAsTheSpecificationSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("the frames are\n%s", got.Bytes())
+		t.Errorf("%s is now\n%s", name, got.Bytes())
+	}
+}
+
+// goldenBundle is docs/spec/testdata/bundle.json.
+type goldenBundle struct {
+	Plain    string          `json:"plain_hex"`
+	Openings []string        `json:"openings"`
+	Packed   string          `json:"packed_hex"`
+	Leaves   []record.Hash   `json:"leaves"`
+	Root     record.Hash     `json:"root"`
+	Paths    [][]record.Hash `json:"paths"`
+}
+
+func TestABundleIsAsTheSpecificationSays(t *testing.T) {
+	var g goldenBundle
+	var list [][]byte
+	var plain []byte
+	id, err := record.ParseTransferID("0190b8f0-3c5e-7abc-8def-0123456789ab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, body := range []string{"hello", "", ""} {
+		id[15] = byte(i)
+		o := record.Opening{
+			Transfer: id, Index: int64(i), Kind: record.Message, MediaType: "text/plain",
+			Length: int64(len(body)), Digest: sha256.Sum256([]byte(body)), Salt: record.Nonce{1, byte(i)},
+		}
+		raw, err := o.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, plain = append(list, raw), append(plain, body...)
+		g.Openings = append(g.Openings, string(raw))
+	}
+	g.Plain, g.Packed = hex.EncodeToString(plain), hex.EncodeToString(packOpenings(list...))
+	g.Leaves, g.Root = leavesOf(list), record.TreeRoot(leavesOf(list))
+	for i := range list {
+		g.Paths = append(g.Paths, record.TreePath(i, g.Leaves))
+	}
+	golden(t, "bundle.json", g)
+	if _, _, err := split(record.TransferID{}, list, plain); err != nil {
+		t.Errorf("the example does not come apart: %v", err)
 	}
 }

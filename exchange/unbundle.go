@@ -73,7 +73,8 @@ func (x *Exchange) unbundle(ctx context.Context, a *arrival, sealed []byte, c cl
 		return b, err
 	}
 	b.packed = packed
-	return b, b.split(a.offer.ID, list, plain)
+	b.openings, b.bodies, err = split(a.offer.ID, list, plain)
+	return b, err
 }
 
 // openInMemory opens a sealed body whole.
@@ -88,33 +89,33 @@ func openInMemory(key crypto.FileKey, sealed []byte) ([]byte, error) {
 	return plain.Bytes(), err
 }
 
-// split cuts the plaintext into the bodies of the messages, in their order,
-// and compares each with its opening.
-func (b *unbundled) split(id record.TransferID, list [][]byte, plain []byte) error {
-	seen := map[record.TransferID]bool{id: true}
+// split cuts the plaintext of a bundle into the bodies of its messages, in
+// their order, and compares each with its opening.
+func split(bundle record.TransferID, list [][]byte, plain []byte) (openings []record.Opening, bodies [][]byte, err error) {
+	seen := map[record.TransferID]bool{bundle: true}
 	for i, raw := range list {
 		o, err := record.ParseOpening(raw)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		switch {
 		case o.Kind != record.Message || o.Index != int64(i):
-			return record.Errorf(record.Invalid, "the opening in place %d is not of its message", i)
+			return nil, nil, record.Errorf(record.Invalid, "the opening in place %d is not of its message", i)
 		case seen[o.Transfer]:
-			return record.Errorf(record.Invalid, "one id stands twice in a bundle")
+			return nil, nil, record.Errorf(record.Invalid, "one id stands twice in a bundle")
 		case o.Length > int64(len(plain)):
-			return record.Errorf(record.Invalid, "the bundle is shorter than its messages")
+			return nil, nil, record.Errorf(record.Invalid, "the bundle is shorter than its messages")
 		case o.Digest != record.Digest(sha256.Sum256(plain[:o.Length])):
-			return record.Errorf(record.Invalid, "a message is not the one that was signed")
+			return nil, nil, record.Errorf(record.Invalid, "a message is not the one that was signed")
 		}
 		seen[o.Transfer] = true
-		b.openings, b.bodies = append(b.openings, o), append(b.bodies, plain[:o.Length])
+		openings, bodies = append(openings, o), append(bodies, plain[:o.Length])
 		plain = plain[o.Length:]
 	}
 	if len(plain) > 0 {
-		return record.Errorf(record.Invalid, "the bundle is longer than its messages")
+		return nil, nil, record.Errorf(record.Invalid, "the bundle is longer than its messages")
 	}
-	return nil
+	return openings, bodies, nil
 }
 
 // putUnbundled writes all of C1': the bundle with its manifest, openings and
