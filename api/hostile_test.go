@@ -91,6 +91,8 @@ func TestRequestsThatDoNotValidate(t *testing.T) {
 		"a name with an escape":   {"POST", "/transfers?to=bob&name=%1b%5b2J", "text/plain", "x", 400},
 		"a name with a NUL":       {"POST", "/transfers?to=bob&name=a%00b", "text/plain", "x", 400},
 		"a name too long":         {"POST", "/transfers?to=bob&name=" + strings.Repeat("n", 300), "text/plain", "x", 400},
+		"a stream of a kind":      {"POST", "/transfers?to=bob&name=x&stream=perhaps", "text/plain", "x", 400},
+		"a message as a stream":   {"POST", "/messages?to=bob&stream=true", "text/plain", "x", 400},
 		"an expiry in the past":   {"POST", "/transfers?to=bob&name=x&expires=-1h", "text/plain", "x", 400},
 		"a form for a document":   {"POST", "/transfers?to=bob&name=x", "application/x-www-form-urlencoded", "x", 400},
 		"a form with a file":      {"POST", "/transfers?to=bob&name=x", "multipart/form-data; boundary=b", "--b--", 400},

@@ -21,23 +21,24 @@ type MessageInput struct {
 }
 
 type sendInput struct {
-	Name string `query:"name" required:"true" doc:"The document's name"`
+	Name   string `query:"name" required:"true" doc:"The document's name"`
+	Stream bool   `query:"stream" doc:"Send the body on while it is read"`
 	MessageInput
 }
 
 // send streams the body into the exchange. It reads as fast as the document is
 // sealed, however long that takes.
 func (a *API) send(ctx context.Context, in *sendInput) (apitype.Submitted, error) {
-	return in.submit(ctx, in.Name, a.Exchange.Submit)
+	return in.submit(ctx, exchange.Submission{Name: in.Name, Stream: in.Stream}, a.Exchange.Submit)
 }
 
 func (a *API) sendMessage(ctx context.Context, in *MessageInput) (apitype.Submitted, error) {
-	return in.submit(ctx, "", a.Exchange.SubmitMessage)
+	return in.submit(ctx, exchange.Submission{}, a.Exchange.SubmitMessage)
 }
 
-func (in *MessageInput) submit(ctx context.Context, name string,
+func (in *MessageInput) submit(ctx context.Context, s exchange.Submission,
 	submit func(context.Context, exchange.Submission, io.Reader) ([]exchange.View, error)) (apitype.Submitted, error) {
-	s := exchange.Submission{To: in.To, Name: name, RequestID: in.RequestID, Size: in.r.ContentLength}
+	s.To, s.RequestID, s.Size = in.To, in.RequestID, in.r.ContentLength
 	var err error
 	if s.MediaType, err = in.mediaType(); err != nil {
 		return apitype.Submitted{}, err

@@ -20,14 +20,22 @@ type Submission struct {
 	Type      string        // media type; "application/octet-stream" if empty
 	RequestID string        // makes the call idempotent, if not empty
 	Expires   time.Duration // when delivery is given up; 0: the daemon's default
+	Stream    bool          // send a document on while it is read
 }
 
 // Send hands a document over. size is its length in bytes, -1 if not known; a
 // document of another length is refused. When Send returns without an error
 // the document is queued, and survives a crash of the daemon. When it returns
 // with one, a read of the document may be under way for a moment yet.
+//
+// With Stream, recipients get the document while it is read. If it can't be
+// read to its end, nothing of it is left with them.
 func (c *Client) Send(ctx context.Context, s Submission, document io.Reader, size int64) (apitype.Submitted, error) {
-	return s.submit(ctx, c, url.Values{"to": s.To, "name": {s.Name}}, document, size, "transfers")
+	query := url.Values{"to": s.To, "name": {s.Name}}
+	if s.Stream {
+		query.Set("stream", "true")
+	}
+	return s.submit(ctx, c, query, document, size, "transfers")
 }
 
 // SendMessage is Send for a message of at most 16 MiB. Messages to a partner

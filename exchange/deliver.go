@@ -24,6 +24,7 @@ type parcel struct {
 	header   []byte
 	manifest record.Envelope
 	openings []byte
+	complete func() (parcel, error) // all of it, for a document that was still read when it was packed
 }
 
 // errAway says that no stream to the partner came up, so that no other
@@ -165,7 +166,7 @@ type reply struct {
 // unverified.
 func (x *Exchange) send(l *link, c parcel, prog *progress) (record.Envelope, error) {
 	l.sending = true
-	early := min(c.SealedLength, maxEarly)
+	early := min(c.file.Size(), maxEarly)
 	err := l.send(frameOffer, offer{
 		Version: wireVersion, ID: c.ID, Lane: laneOf(c.Kind), SealedLength: c.SealedLength,
 		BodyNonce: c.BodyNonce, Header: c.header, Early: early, Alone: c.Kind == record.Message,
@@ -193,7 +194,7 @@ func (x *Exchange) send(l *link, c parcel, prog *progress) (record.Envelope, err
 	if got.err != nil || !got.Receipt.IsZero() { // refused, or here already
 		return got.Receipt, got.err
 	}
-	if early < c.SealedLength {
+	if early != c.SealedLength {
 		if err := x.sendRest(l, c, early, got.Offset, prog, receipts); err != nil {
 			return record.Envelope{}, refusalBehind(err, receipts)
 		}
@@ -204,8 +205,11 @@ func (x *Exchange) send(l *link, c parcel, prog *progress) (record.Envelope, err
 
 // sendRest sends what the recipient does not have yet, and the closing.
 func (x *Exchange) sendRest(l *link, c parcel, early, at int64, prog *progress, receipts chan reply) error {
-	if at < early || at > c.SealedLength {
-		return record.Errorf(record.Invalid, "the partner asks to go on at %d of %d", at, c.SealedLength)
+	if size := c.file.Size(); at < early || at > size {
+		return record.Errorf(record.Invalid, "the partner asks to go on at %d of %d", at, size)
+	}
+	if c.SealedLength == unknownLength {
+		return x.sendGrowing(l, c, at, prog, receipts)
 	}
 	if err := x.sendBody(l, c, at, c.SealedLength, prog, receipts); err != nil {
 		return err

@@ -76,6 +76,8 @@ type Exchange struct {
 	roads  crossing
 	fresh  fresh
 	known  greeted
+	relays relays
+	opened time.Time
 }
 
 // Point names a side of a commit point (ARCHITECTURE, section 3): a process
@@ -133,6 +135,8 @@ func Open(c Config) *Exchange {
 	x.guests.of = map[record.OrgID]*guest{}
 	x.known.orgs = map[record.OrgID]bool{}
 	x.fresh.files = map[blobstore.FileID]bool{}
+	x.relays.of, x.relays.n = map[record.TransferID]record.OrgID{}, map[record.OrgID]int{}
+	x.opened = c.Now()
 	return x
 }
 

@@ -57,6 +57,8 @@ func frames() [][]byte {
 		rawFrame(frameOffer, offered),
 		rawFrame(frameOffer, strings.Replace(offered, "42", "-42", 1)),
 		rawFrame(frameOffer, strings.Replace(offered, `"v":1`, `"v":1,"later":{"a":[1]}`, 1)),
+		rawFrame(frameOffer, strings.NewReplacer(`":42,`, `":-1,`, `"early":42`, `"early":65536`).Replace(offered)),
+		rawFrame(frameWait, ""),
 		rawFrame(frameBody, "some bytes"),
 		rawFrame(frameBody, ""),
 		rawFrame(frameClosing, `{"manifest":`+someRecord+`,"openings":"AAAA"}`),
@@ -119,7 +121,7 @@ func decodeAny(t *testing.T, content []byte) {
 	var o offer
 	if decodeFrame(content, &o) == nil && o.check() == nil {
 		plain, err := crypto.PlainLength(o.SealedLength)
-		if err != nil || plain < 0 || o.Early < 0 || o.Early > maxEarly || o.Early > o.SealedLength || len(o.Header) > crypto.MaxHeader {
+		if !o.grows() && (err != nil || plain < 0 || o.Early > o.SealedLength) || o.Early < 0 || o.Early > maxEarly || len(o.Header) > crypto.MaxHeader {
 			t.Errorf("an offer out of bounds: %+v", o)
 		}
 	}
@@ -210,6 +212,8 @@ func FuzzOffer(f *testing.F) {
 	f.Add(1, "doc", int64(42), int64(42), 3)
 	f.Add(1, "doc", int64(1<<40+1<<30), int64(maxEarly), 3000)
 	f.Add(2, "msg", int64(-1), int64(-1), 0)
+	f.Add(1, "doc", int64(-1), int64(maxEarly), 0)
+	f.Add(1, "msg", int64(-1), int64(maxEarly), 0)
 	f.Add(1, "doc", int64(-1<<63), int64(1<<62), 1<<20)
 	f.Add(1, "doc", int64(1<<63-1), int64(1<<63-1), 1)
 	f.Fuzz(func(t *testing.T, version int, lane string, sealed, early int64, header int) {
@@ -218,8 +222,14 @@ func FuzzOffer(f *testing.F) {
 		if o.check() != nil {
 			return
 		}
-		if o.Version != wireVersion || o.Lane != record.LaneDoc || o.Early < 32 || o.Early > maxEarly || o.Early > o.SealedLength || len(o.Header) > crypto.MaxHeader {
+		if o.Version != wireVersion || o.Early < 32 || o.Early > maxEarly || len(o.Header) > crypto.MaxHeader {
 			t.Errorf("an offer out of bounds: %+v", o)
+		}
+		if o.grows() && o.Lane == record.LaneDoc && o.Early == maxEarly {
+			return
+		}
+		if o.Early > o.SealedLength {
+			t.Errorf("%d early bytes of %d", o.Early, o.SealedLength)
 		}
 		if plain, err := crypto.PlainLength(sealed); err != nil || crypto.SealedLength(plain) != sealed {
 			t.Errorf("a body of %d bytes", sealed)

@@ -43,6 +43,11 @@ func wireFrames(t *testing.T) []goldenFrame {
 		goldenOf(t, "an offer of a message that is alone", frameOffer, offer{
 			Version: 1, ID: id, Lane: record.LaneMsg, SealedLength: 1 << 20, BodyNonce: nonce, Header: []byte("age-encryption.org/v1\n"), Early: maxEarly, Alone: true,
 		}),
+		goldenOf(t, "an offer of a document that is still being read", frameOffer, offer{
+			Version: 1, ID: id, Lane: record.LaneDoc, SealedLength: unknownLength, BodyNonce: nonce, Header: []byte("age-encryption.org/v1\n"), Early: maxEarly,
+		}),
+		goldenOf(t, "nothing to send yet", frameWait, []byte{}),
+		goldenOf(t, "the sender gives the document up", frameRefusal, refusal{Reason: reasonCancelled}),
 		goldenOf(t, "three bytes of a body", frameBody, []byte{1, 2, 3}),
 		goldenOf(t, "the end of a body", frameBody, []byte{}),
 		goldenOf(t, "an answer: go on behind the first mebibyte", frameAnswer, answer{Offset: 1 << 20}),

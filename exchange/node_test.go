@@ -119,8 +119,8 @@ func (n *node) begin() {
 	go func() { done <- n.Run(ctx) }()
 	n.stop = func() {
 		cancel()
-		check(t, n.host.Close())
 		check(t, <-done)
+		check(t, n.host.Close())
 		check(t, n.store.Close())
 	}
 }

@@ -418,6 +418,9 @@ func (x *Exchange) nextWaiting(ctx context.Context, org record.OrgID, lane recor
 			if err != nil {
 				return err
 			}
+			if x.relays.has(w.id) {
+				continue // its follower wakes us when it lets go
+			}
 			key = e.Key
 			t, err = getTransfer(tx, w.id)
 			return err

@@ -171,6 +171,12 @@ func (o offer) check() error {
 	if o.Lane != record.LaneDoc && o.Lane != record.LaneMsg {
 		return record.Errorf(record.Invalid, "an offer in lane %q", record.Printable(string(o.Lane), 20))
 	}
+	if len(o.Header) > crypto.MaxHeader {
+		return record.Errorf(record.Invalid, "an offer with a header of %d bytes", len(o.Header))
+	}
+	if o.grows() {
+		return o.checkGrowing()
+	}
 	plain, err := crypto.PlainLength(o.SealedLength)
 	if err != nil {
 		return err
@@ -178,8 +184,8 @@ func (o offer) check() error {
 	if o.Lane == record.LaneDoc && o.Alone || o.isBundle() && plain > maxBundle || o.Alone && plain > MaxMessage {
 		return record.Errorf(record.Invalid, "an offer of %d bytes that is no payload of lane %q", plain, o.Lane)
 	}
-	if o.Early != min(o.SealedLength, maxEarly) || len(o.Header) > crypto.MaxHeader {
-		return record.Errorf(record.Invalid, "an offer that is out of bounds")
+	if o.Early != min(o.SealedLength, maxEarly) {
+		return record.Errorf(record.Invalid, "an offer with %d early bytes", o.Early)
 	}
 	return nil
 }
@@ -230,6 +236,8 @@ func (x *Exchange) lookUp(ctx context.Context, a *arrival) (receipt record.Envel
 		return receipt, nil
 	case t.State == Cancelled:
 		return receipt, refuse(reasonCancelled)
+	case t.State == Receiving && a.offer.grows() && t.SealedLength != unknownLength:
+		return receipt, record.Errorf(record.Invalid, "a body whose length was told has none any more")
 	case t.State == Receiving:
 		a.row = t
 		return receipt, nil
@@ -262,9 +270,10 @@ func (x *Exchange) takeIn(ctx context.Context, a *arrival) error {
 		return x.spoiled(ctx, a, err)
 	}
 	var c closing
-	if err := a.expect(frameClosing, &c); err != nil {
-		return err
+	if err := a.readClosing(&c); err != nil {
+		return x.spoiled(ctx, a, err)
 	}
+	a.offer.SealedLength = a.in.size // whatever was announced, this is what came
 	v, err := x.verify(ctx, a, c)
 	if err != nil {
 		return x.spoiled(ctx, a, err)
@@ -295,24 +304,21 @@ func (x *Exchange) takeBody(a *arrival) error {
 // hands it on.
 func (a *arrival) readBody(here int64, take func([]byte) error) error {
 	for {
-		t, content, err := a.next()
+		content, err := a.nextOfBody()
 		if err != nil {
-			return linkError(err)
-		}
-		if t != frameBody {
-			return record.Errorf(record.Invalid, "a frame of type %d in a body", t)
+			return err
 		}
 		if len(content) == 0 {
 			break
 		}
-		if here += int64(len(content)); here > a.offer.SealedLength {
+		if here += int64(len(content)); here > a.offer.SealedLength && !a.offer.grows() {
 			return record.Errorf(record.Invalid, "the body is longer than announced")
 		}
 		if err := take(content); err != nil {
 			return err
 		}
 	}
-	if here != a.offer.SealedLength {
+	if here != a.offer.SealedLength && !a.offer.grows() {
 		return record.Errorf(record.Invalid, "the body is shorter than announced")
 	}
 	return nil

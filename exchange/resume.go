@@ -14,7 +14,10 @@ import (
 // next attempt begins anew. Other trouble of the link or of ours keeps it.
 func (x *Exchange) spoiled(ctx context.Context, a *arrival, err error) error {
 	r, refused := asRefusal(err)
-	if final := refused && !r.Retry; a.in == nil || !final && !errors.Is(err, errUnsynced) {
+	over := refused && !r.Retry || errors.Is(err, errUnsynced) || errors.Is(err, errAborted)
+	// Nobody knows how much room a body needs that is not whole yet.
+	over = over || a.offer.grows() && record.KindOf(err) == record.Full
+	if a.in == nil || !over {
 		return err
 	}
 	return errors.Join(err, x.discard(ctx, a))
@@ -90,10 +93,13 @@ func (x *Exchange) prepare(ctx context.Context, a *arrival) error {
 			return err
 		}
 	}
+	if err := x.learnLength(ctx, a); err != nil {
+		return err
+	}
 	if a.in.size < int64(len(a.early)) {
 		return a.in.write(a.early[a.in.size:])
 	}
-	if a.in.size > a.offer.SealedLength {
+	if a.in.size > a.offer.SealedLength && !a.offer.grows() {
 		return errDamaged
 	}
 	return nil
@@ -116,8 +122,9 @@ func closedPipe() *io.PipeWriter {
 // begin makes a file for the payload, and a row if more is to come than went
 // along with the offer: a small payload becomes durable as a whole, or not.
 func (x *Exchange) begin(ctx context.Context, a *arrival) error {
-	if free, err := x.Files.Free(); err != nil || free < a.offer.SealedLength {
-		return errors.Join(err, record.Errorf(record.Full, "no room for %d bytes", a.offer.SealedLength))
+	need := max(a.offer.SealedLength, a.offer.Early)
+	if free, err := x.Files.Free(); err != nil || free < need {
+		return errors.Join(err, record.Errorf(record.Full, "no room for %d bytes", need))
 	}
 	file := x.newFile()
 	part, err := x.Files.Create(file)
@@ -131,7 +138,7 @@ func (x *Exchange) begin(ctx context.Context, a *arrival) error {
 	x.at(BeforeReceiving)
 	unknown, err := x.update(ctx, func(tx blobstore.Tx) error {
 		t := x.incomingRow(a, Receiving)
-		t.Expires = x.Now().Add(openFor).UnixMilli()
+		t.Expires = x.Now().Add(t.keptOpen()).UnixMilli()
 		if err := t.shelve(tx); err != nil {
 			return err
 		}
@@ -153,7 +160,7 @@ func (x *Exchange) incomingRow(a *arrival, s State) Transfer {
 	now := x.Now().UnixMilli()
 	size, err := crypto.PlainLength(a.offer.SealedLength)
 	if err != nil {
-		size = 0 // the offer was checked
+		size = unknownLength // the offer was checked
 	}
 	return Transfer{
 		ID: a.offer.ID, Direction: In, Partner: a.from.Org, Kind: a.offer.kind(), Size: size, State: s,

@@ -52,6 +52,14 @@ func (x *Exchange) rules() []rule {
 	return all
 }
 
+// soonest is when something can fall due at the earliest that is not there yet.
+func (r rule) soonest() time.Duration {
+	if r.shelf == shelfOpen {
+		return growingFor
+	}
+	return r.keep
+}
+
 // retainPause is how long it is until the next try after a failure.
 const retainPause = 10 * time.Minute
 
@@ -108,10 +116,7 @@ const maxCleared = 64
 // due finds what is due on a shelf from a place on, and says when to look
 // again: what is put there from now on has its time yet to come.
 func (x *Exchange) due(ctx context.Context, r rule, from blobstore.Key) (due []place, next time.Duration, err error) {
-	next = never
-	if r.keep > 0 {
-		next = min(next, r.keep)
-	}
+	next = min(never, r.soonest())
 	over := x.Now().Add(-r.keep).UnixMilli()
 	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
 		due = nil

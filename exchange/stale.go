@@ -12,17 +12,30 @@ import (
 // brings more of it.
 const openFor = 30 * 24 * time.Hour
 
+// growingFor is the same for one that is not whole at its sender either. If the
+// sender died, nobody will ever send the rest of it.
+const growingFor = 10 * time.Minute
+
+// keptOpen is how long a payload that came in part is kept from now on.
+func (t Transfer) keptOpen() time.Duration {
+	if t.SealedLength == unknownLength {
+		return growingFor
+	}
+	return openFor
+}
+
 // fed notes, when a stream lets go of a payload that came in part, that it is
-// kept for as long again. That is written once a day at most, so that a link
-// which breaks all the time does not write all the time.
+// kept for as long again. That is written once a day at most, or once in 20
+// seconds if it is not kept for long, so that a link which breaks all the time
+// does not write all the time.
 func (x *Exchange) fed(ctx context.Context, a *arrival) {
 	if a.in == nil || !a.in.written {
 		return
 	}
-	expires := x.Now().Add(openFor)
 	err := x.Journal.Update(ctx, func(tx blobstore.Tx) error {
 		t, err := getTransfer(tx, a.offer.ID)
-		if err != nil || t.State != Receiving || t.Expires > expires.Add(-24*time.Hour).UnixMilli() {
+		expires := x.Now().Add(t.keptOpen())
+		if err != nil || t.State != Receiving || t.Expires > expires.Add(-t.keptOpen()/30).UnixMilli() {
 			return err
 		}
 		if err := t.unshelve(tx); err != nil {
@@ -77,13 +90,19 @@ func (x *Exchange) closeOne(ctx context.Context, id record.TransferID) error {
 	return x.Files.Remove(file)
 }
 
+// mayComeBack tells whether the sender of a body that is not whole has not had
+// its time yet, since we were away ourselves until a moment ago.
+func (x *Exchange) mayComeBack(t Transfer) bool {
+	return t.SealedLength == unknownLength && x.Now().Sub(x.opened) < growingFor
+}
+
 // forgetStale removes the row of a payload whose time is over, and gives the
 // file that is to be removed then. A crash before leaves it to the sweep.
 func (x *Exchange) forgetStale(ctx context.Context, id record.TransferID) (file blobstore.FileID, err error) {
 	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
 		file = blobstore.FileID{}
 		t, err := getTransfer(tx, id)
-		if err != nil || t.State != Receiving || t.Expires > x.Now().UnixMilli() {
+		if err != nil || t.State != Receiving || t.Expires > x.Now().UnixMilli() || x.mayComeBack(t) {
 			return err
 		}
 		file = t.Payload

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
-
 	"dxd/blobstore"
 	"dxd/crypto"
 	"dxd/hashanchor/queue"
@@ -29,8 +27,10 @@ type Submission struct {
 	RequestID string        // makes the call idempotent
 	Expires   time.Duration // DefaultExpiry if zero
 	Size      int64         // bytes that the body must have; -1 if not known
+	Stream    bool          // send a document while it is read
 
-	kind record.ItemKind
+	kind  record.ItemKind
+	relay *relay // nil: nothing goes out before C1
 }
 
 // MaxRequestID is the longest request id in bytes.
@@ -106,7 +106,9 @@ func (x *Exchange) submitFile(ctx context.Context, s Submission, body io.Reader,
 	if err != nil {
 		return nil, err
 	}
-	p, err := x.ingest(ctx, body, s.Size)
+	s.relay = x.newRelay(s, recipients)
+	defer s.relay.end()
+	p, err := x.ingest(ctx, s, body)
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +125,7 @@ func (x *Exchange) submitFile(ctx context.Context, s Submission, body io.Reader,
 		}
 		return nil, err
 	}
+	s.relay.promised()
 	return x.views(ctx, ids)
 }
 
@@ -209,13 +212,14 @@ const ingestBuffer = 256 << 10
 
 // ingest is the one pass over a document: digest and seal into a file, which
 // is durable when it returns.
-func (x *Exchange) ingest(ctx context.Context, body io.Reader, size int64) (payload, error) {
+func (x *Exchange) ingest(ctx context.Context, s Submission, body io.Reader) (payload, error) {
 	p := payload{file: x.newFile()}
 	file, err := x.Files.Create(p.file)
 	if err != nil {
 		return p, err
 	}
-	if err := x.seal(ctx, &p, file, body, size); err != nil {
+	file = s.relay.spooled(file, p.file)
+	if err := x.seal(ctx, &p, file, s, body); err != nil {
 		closeQuietly(file)
 		return p, joinRemove(err, x.Files.Remove(p.file))
 	}
@@ -226,13 +230,14 @@ func (x *Exchange) ingest(ctx context.Context, body io.Reader, size int64) (payl
 	return p, nil
 }
 
-func (x *Exchange) seal(ctx context.Context, p *payload, file io.Writer, body io.Reader, size int64) error {
+func (x *Exchange) seal(ctx context.Context, p *payload, file io.Writer, s Submission, body io.Reader) error {
 	sealed, err := crypto.SealBody(file)
 	if err != nil {
 		return err
 	}
 	p.key, p.nonce = sealed.Key(), sealed.Nonce()
-	if p.size, p.digest, err = digestInto(ctx, sealed, body, size); err != nil {
+	s.relay.begin(*p)
+	if p.size, p.digest, err = digestInto(ctx, sealed, body, s.Size); err != nil {
 		return err
 	}
 	return sealed.Close()
@@ -297,7 +302,7 @@ func (x *Exchange) queueDocument(tx blobstore.Tx, s Submission, to partner.Partn
 // outgoing is a new row that knows nothing of its content.
 func (x *Exchange) outgoing(s Submission, to partner.Partner, now time.Time) Transfer {
 	return Transfer{
-		ID: record.TransferID(uuid.Must(uuid.NewV7())), Direction: Out, Partner: to.Org, Kind: s.kind,
+		ID: s.relay.id(to.Org), Direction: Out, Partner: to.Org, Kind: s.kind,
 		Name: s.Name, MediaType: s.MediaType, RequestID: s.RequestID,
 		Created: now.UnixMilli(), Updated: now.UnixMilli(), Expires: now.Add(s.Expires).UnixMilli(),
 	}

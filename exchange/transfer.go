@@ -67,7 +67,7 @@ type Transfer struct {
 	Kind      record.ItemKind   `json:"kind"`
 	Name      string            `json:"name,omitzero"`
 	MediaType string            `json:"media_type,omitzero"`
-	Size      int64             `json:"size"`
+	Size      int64             `json:"size"` // unknownLength while it is on its way in, and its sender is still reading it
 	Digest    record.Digest     `json:"digest,omitzero"`
 	State     State             `json:"state"`
 	Reason    string            `json:"reason,omitzero"`
@@ -330,13 +330,17 @@ func (x *Exchange) view(tx blobstore.ReadTx, t Transfer) (View, error) {
 	if t.State.across() {
 		v.BytesDone = t.Size
 	}
-	if p, moving := x.flight.get(v.carrier.ID); moving {
+	// One that has just ended has counted its bytes already.
+	if p, moving := x.flight.get(v.carrier.ID); moving && (t.State == Queued || t.State == Receiving) {
 		if t.State == Queued {
 			v.State = Sending
 		}
 		v.WireBytes += p.wire
-		if v.carrier.ID == t.ID && (t.State == Queued || t.State == Receiving) {
-			v.BytesDone = min(plainSoFar(p.done), t.Size)
+		if v.carrier.ID == t.ID {
+			v.BytesDone = plainSoFar(p.done)
+			if t.Size != unknownLength {
+				v.BytesDone = min(v.BytesDone, t.Size)
+			}
 		}
 	}
 	return v, nil

@@ -28,15 +28,16 @@ const wireVersion = 1
 type frameType byte
 
 const (
-	frameOffer   frameType = 1 // sender: what is coming
-	frameBody    frameType = 2 // sender: sealed bytes; an empty one ends the body
-	frameClosing frameType = 3 // sender: manifest and sealed openings
-	frameAnswer  frameType = 4 // recipient: where to go on
-	frameReceipt frameType = 5 // recipient: the signed receipt
-	frameRefusal frameType = 6 // recipient: why not
-	frameHello   frameType = 7 // both: card and presence
-	frameNews    frameType = 8 // either: a proof, receipt or void
-	frameAck     frameType = 9 // the answer to Hello and News
+	frameOffer   frameType = 1  // sender: what is coming
+	frameBody    frameType = 2  // sender: sealed bytes; an empty one ends the body
+	frameClosing frameType = 3  // sender: manifest and sealed openings
+	frameAnswer  frameType = 4  // recipient: where to go on
+	frameReceipt frameType = 5  // recipient: the signed receipt
+	frameRefusal frameType = 6  // recipient: why not; sender: there will be no more of it
+	frameHello   frameType = 7  // both: card and presence
+	frameNews    frameType = 8  // either: a proof, receipt or void
+	frameAck     frameType = 9  // the answer to Hello and News
+	frameWait    frameType = 10 // sender: nothing to send yet, the document is being read
 
 	framePair frameType = 16 // both: card, and where a visitor comes from
 	frameWord frameType = 17 // both: yes, no, added
@@ -51,13 +52,16 @@ const (
 	receiptTimeout = 5 * time.Minute // for the recipient's disk, once all is sent
 )
 
+// unknownLength stands for the length of a body that is not whole yet.
+const unknownLength = -1
+
 // offer announces a payload. Unknown members are ignored, so that later
 // versions can add some.
 type offer struct {
 	Version      int               `json:"v"`
 	ID           record.TransferID `json:"id"`
 	Lane         record.Lane       `json:"lane"`
-	SealedLength int64             `json:"sealed_length"` // -1: not known yet
+	SealedLength int64             `json:"sealed_length"` // or unknownLength
 	BodyNonce    record.BodyNonce  `json:"body_nonce"`
 	Header       []byte            `json:"header"`         // age, for the recipient's key
 	Early        int64             `json:"early"`          // body bytes that follow at once

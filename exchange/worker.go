@@ -92,9 +92,7 @@ func token(c chan struct{}) {
 // run does the work whenever it is woken, and tries again after growing pauses
 // while it fails.
 func (x *Exchange) run(ctx context.Context, org record.OrgID, w work, self *worker) {
-	self.pause = &backoff.ExponentialBackOff{
-		InitialInterval: x.Retry.First, MaxInterval: x.Retry.Longest, Multiplier: 2, RandomizationFactor: 0.5,
-	}
+	self.pause = x.Retry.pauses()
 	self.begin()
 	for ctx.Err() == nil {
 		wait, err := x.step(ctx, org, w, self)
@@ -103,6 +101,11 @@ func (x *Exchange) run(ctx context.Context, org record.OrgID, w work, self *work
 		}
 		self.sleep(ctx, min(wait, self.plan(err)))
 	}
+}
+
+// pauses are those between attempts.
+func (r Retry) pauses() *backoff.ExponentialBackOff {
+	return &backoff.ExponentialBackOff{InitialInterval: r.First, MaxInterval: r.Longest, Multiplier: 2, RandomizationFactor: 0.5}
 }
 
 // logFailure tells of work for a partner that failed. That it is away is no

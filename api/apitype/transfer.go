@@ -16,7 +16,7 @@ type Transfer struct {
 	Kind      record.ItemKind   `json:"kind" enum:"document,message,notarization"`
 	Name      string            `json:"name"`
 	Type      string            `json:"type" doc:"Media type, as the sender says"`
-	Size      int64             `json:"size" doc:"In bytes"`
+	Size      int64             `json:"size" doc:"In bytes; -1 while it comes in and its sender is still reading it"`
 	BytesDone int64             `json:"bytes_done" doc:"Bytes of the document that are across"`
 	WireBytes int64             `json:"wire_bytes" doc:"Bytes sent or received for it, all attempts together"`
 	SHA256    string            `json:"sha256" doc:"As sha256sum prints it; empty as long as it is not known"`

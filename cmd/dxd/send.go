@@ -20,6 +20,7 @@ type sendOptions struct {
 	mediaType string
 	requestID string
 	expires   time.Duration
+	stream    bool
 	wait      string
 	timeout   time.Duration
 }
@@ -33,15 +34,21 @@ func (a *app) sendCommand() *cobra.Command {
 
 When it ends, the document is queued: it is delivered once the partner can be
 reached, even if this machine is restarted meanwhile. With --wait it ends later;
-if --timeout comes first, the exit code is 8 and the work goes on.`,
+if --timeout comes first, the exit code is 8 and the work goes on.
+
+With --stream, recipients that can be reached get the document while it is
+read, which suits a pipe that takes long. Nothing is promised before its end: if
+it can't be read so far, nothing of it is left with them either.`,
 		Example: `  dxd send contract.pdf --to bolt
   dxd send contract.pdf --to bolt --to carat --wait anchored --timeout 10m
-  tar c reports | dxd send - --name reports.tar --to bolt`,
+  tar c reports | dxd send - --name reports.tar --to bolt
+  pg_dump orders | dxd send - --stream --name orders.sql --to bolt`,
 		Args: cobra.ExactArgs(1),
 	}
 	cmd.RunE = a.online(func(ctx context.Context, c *client.Client, args []string) error { return a.send(ctx, c, args[0], o) })
 	cmd.Flags().StringVar(&o.name, "name", "", "the document's name, if not the file's")
 	cmd.Flags().StringVar(&o.mediaType, "type", "", "media type (default application/octet-stream)")
+	cmd.Flags().BoolVar(&o.stream, "stream", false, "send the document on while it is read")
 	a.submitFlags(cmd, &o)
 	return cmd
 }
@@ -114,10 +121,14 @@ func (a *app) submit(ctx context.Context, c *client.Client, doc document, o send
 }
 
 func (a *app) upload(ctx context.Context, doc document, o sendOptions, hand submit) (apitype.Submitted, error) {
-	bar := a.progress("sealing", doc.size)
+	what := "sealing"
+	if o.stream {
+		what = "sending"
+	}
+	bar := a.progress(what, doc.size)
 	defer bar.done()
 	return hand(ctx, client.Submission{
-		To: o.to, Name: doc.name, Type: o.mediaType, RequestID: o.requestID, Expires: o.expires,
+		To: o.to, Name: doc.name, Type: o.mediaType, RequestID: o.requestID, Expires: o.expires, Stream: o.stream,
 	}, bar.reader(doc.until(ctx)), doc.size)
 }
 

@@ -30,8 +30,12 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-// bytesOf is a size as people read it.
+// bytesOf is a size as people read it; that of a document which its sender is
+// still reading is below 0.
 func bytesOf(n int64) string {
+	if n < 0 {
+		return "not known yet"
+	}
 	if n < 1000 {
 		return fmt.Sprintf("%d B", n)
 	}

@@ -24,7 +24,7 @@ func TestAmountsReadAsPeopleWriteThem(t *testing.T) {
 			t.Errorf("coin(%q) = %q, want %q", wei, got, want)
 		}
 	}
-	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 999_960: "1.0 MB", 4 << 30: "4.3 GB", 1 << 62: "4611686.0 TB"} {
+	for n, want := range map[int64]string{-1: "not known yet", 0: "0 B", 999: "999 B", 1000: "1.0 kB", 999_960: "1.0 MB", 4 << 30: "4.3 GB", 1 << 62: "4611686.0 TB"} {
 		if got := bytesOf(n); got != want {
 			t.Errorf("bytesOf(%d) = %q, want %q", n, got, want)
 		}

@@ -45,7 +45,11 @@ func transferID(s string) (record.TransferID, error) {
 func (a *app) printTransfer(t apitype.Transfer) error {
 	done := ""
 	if t.State == "sending" || t.State == "receiving" || t.State == "queued" && t.BytesDone > 0 {
-		done = fmt.Sprintf("%s of %s", bytesOf(t.BytesDone), bytesOf(t.Size))
+		done = bytesOf(t.BytesDone) + " of " + bytesOf(t.Size)
+	}
+	size := bytesOf(t.Size)
+	if t.Size >= 0 {
+		size += fmt.Sprintf(" (%d bytes)", t.Size)
 	}
 	state := t.State
 	if t.Reason != "" {
@@ -62,7 +66,7 @@ func (a *app) printTransfer(t apitype.Transfer) error {
 	return a.print(t,
 		field{"id", t.ID.String()}, field{"way", t.Direction}, field{"partner", t.Partner}, field{"organisation", organisation},
 		field{"kind", string(t.Kind)}, field{"name", t.Name}, field{"type", t.Type},
-		field{"size", fmt.Sprintf("%s (%d bytes)", bytesOf(t.Size), t.Size)}, field{"sha256", t.SHA256},
+		field{"size", size}, field{"sha256", t.SHA256},
 		field{"state", state}, field{"application", t.Application}, field{"across", done}, field{"anchor", t.Anchor}, field{"erased", erasedText(t)},
 		field{"wire bytes", strconv.FormatInt(t.WireBytes, 10)}, field{"request id", t.RequestID},
 		field{"created", localTime(t.Created)}, field{"updated", localTime(t.Updated)}, field{"given up at", expires})

@@ -46,6 +46,7 @@ type Daemon struct {
 	anchoring anchoring
 	started   time.Time
 	wg        sync.WaitGroup
+	sending   sync.WaitGroup // of what may have last words for the network
 	cancel    context.CancelFunc
 	failed    chan error // the first failure of a part
 }
@@ -87,7 +88,11 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 		d.serveNetwork()
 		d.run("journal", ctx, d.Store.Watchdog)
 		d.run("partners", ctx, d.Book.Run)
-		d.run("exchange", ctx, d.Exchange.Run)
+		d.sending.Add(1)
+		d.run("exchange", ctx, func(ctx context.Context) error {
+			defer d.sending.Done()
+			return d.Exchange.Run(ctx)
+		})
 		d.run("anchoring", ctx, d.runAnchoring)
 		d.run("events", ctx, func(ctx context.Context) error { return d.Events.Run(ctx, d.log) })
 		d.run("keys", ctx, d.keepKeys)
@@ -140,6 +145,7 @@ func (d *Daemon) Failed() <-chan error { return d.failed }
 // Stop lets what is under way come to a commit point, and stops everything.
 func (d *Daemon) Stop() error {
 	d.cancel()
+	d.sending.Wait()
 	var errs []error
 	if d.Host != nil {
 		errs = append(errs, d.Host.Close())

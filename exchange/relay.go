@@ -1,0 +1,140 @@
+package exchange
+
+import (
+	"context"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"dxd/blobstore"
+	"dxd/partner"
+	"dxd/record"
+)
+
+// relay sends a document to its recipients while it is still being read: each
+// has a follower in a goroutine of its own. Until C1 nothing is promised, and
+// nothing of it stands in the journal. At C1 the transfers get the ids under
+// which they are on their way; from then on a follower that has a stream ends
+// it with the manifest, and whatever goes wrong is the ordinary worker's work.
+//
+// A nil relay is that of a document which goes out once it is whole.
+type relay struct {
+	x     *Exchange
+	to    []partner.Partner
+	ids   map[record.OrgID]record.TransferID
+	spool *spool
+}
+
+func (x *Exchange) newRelay(s Submission, to []partner.Partner) *relay {
+	if !s.Stream || s.kind != record.Document {
+		return nil
+	}
+	r := &relay{x: x, to: to, ids: map[record.OrgID]record.TransferID{}}
+	for _, p := range to {
+		r.ids[p.Org] = newTransferID()
+	}
+	return r
+}
+
+func newTransferID() record.TransferID { return record.TransferID(uuid.Must(uuid.NewV7())) }
+
+// id is that of the transfer to this recipient.
+func (r *relay) id(to record.OrgID) record.TransferID {
+	if r == nil {
+		return newTransferID()
+	}
+	return r.ids[to]
+}
+
+// spooled is the file that the document is sealed into, as followers read it.
+func (r *relay) spooled(part blobstore.Partial, file blobstore.FileID) blobstore.Partial {
+	if r == nil {
+		return part
+	}
+	r.spool = newSpool(part, func() (blobstore.File, error) { return r.x.Files.Open(file) })
+	return r.spool
+}
+
+// begin starts the followers, once key and nonce are known.
+func (r *relay) begin(p payload) {
+	if r == nil {
+		return
+	}
+	for _, to := range r.to {
+		f := &follower{x: r.x, spool: r.spool, org: to.Org, id: r.ids[to.Org], key: p.key, nonce: p.nonce}
+		if !r.x.relays.enter(f.id, f.org) {
+			continue
+		}
+		r.spool.hold()
+		if !r.x.outbox.start(f.run) {
+			f.leave()
+		}
+	}
+}
+
+// promised tells the followers that C1 has passed.
+func (r *relay) promised() {
+	if r != nil {
+		r.spool.settle(promised)
+	}
+}
+
+// end gives the document up, unless it was promised.
+func (r *relay) end() {
+	if r == nil || r.spool == nil {
+		return
+	}
+	r.spool.settle(givenUp)
+	r.spool.letGo()
+}
+
+// maxRelayed is how many documents one partner is sent while they are read. It
+// serves only so many streams of ours, and each of these may take for ever;
+// more documents go out once they are whole.
+const maxRelayed = 4
+
+// relays knows the transfers that have followers. The ordinary worker leaves
+// them alone: no transfer is ever sent by both.
+type relays struct {
+	mu sync.Mutex // guards what follows
+	of map[record.TransferID]record.OrgID
+	n  map[record.OrgID]int // of each partner, so it stays small
+}
+
+// enter is false if the partner has enough of them.
+func (r *relays) enter(id record.TransferID, org record.OrgID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.n[org] == maxRelayed {
+		return false
+	}
+	r.of[id] = org
+	r.n[org]++
+	return true
+}
+
+func (r *relays) leave(id record.TransferID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.n[r.of[id]]--
+	delete(r.of, id)
+}
+
+func (r *relays) has(id record.TransferID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, found := r.of[id]
+	return found
+}
+
+// start runs f in a goroutine that ends with Run; false if Run is not running.
+func (o *outbox) start(f func(ctx context.Context)) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ctx == nil {
+		return false
+	}
+	ctx := o.ctx
+	o.group.Go(func() { f(ctx) })
+	return true
+}
