@@ -399,32 +399,8 @@ func (x *Exchange) delivered(ctx context.Context, id record.TransferID, receipt 
 				return err
 			}
 		}
-		if err := x.endNumber(tx, t); err != nil {
-			return err
-		}
 		t.WireBytes += prog.wire
-		// A transfer that was cancelled too late was delivered all the same:
-		// the receipt is the truth.
-		x.end(&t, Delivered, "")
-		if err := t.settle(tx); err != nil {
-			return err
-		}
-		if err := putReceipt(tx, t.ID, receiptFirst, receipt); err != nil {
-			return err
-		}
-		if err := tx.Delete(queueKey(tx, t)); err != nil {
-			return err
-		}
-		if err := dropPayload(tx, t); err != nil {
-			return err
-		}
-		if err := x.pushIfProven(tx, t.Partner, t.Record); err != nil {
-			return err
-		}
-		if err := x.tell(tx, event.TransferDelivered, t); err != nil {
-			return err
-		}
-		return t.put(tx)
+		return x.putDelivered(tx, t, receipt)
 	})
 	if err != nil {
 		return err
@@ -433,6 +409,34 @@ func (x *Exchange) delivered(ctx context.Context, id record.TransferID, receipt 
 	x.at(AfterDelivered)
 	x.wake(sent.Partner, pushWork)
 	return nil
+}
+
+// putDelivered ends a transfer with its first receipt. One that was cancelled
+// too late was delivered all the same: the receipt is the truth.
+func (x *Exchange) putDelivered(tx blobstore.Tx, t Transfer, receipt record.Envelope) error {
+	x.end(&t, Delivered, "")
+	if err := x.endNumber(tx, t); err != nil {
+		return err
+	}
+	if err := t.settle(tx); err != nil {
+		return err
+	}
+	if err := putReceipt(tx, t.ID, receiptFirst, receipt); err != nil {
+		return err
+	}
+	if err := tx.Delete(queueKey(tx, t)); err != nil {
+		return err
+	}
+	if err := dropPayload(tx, t); err != nil {
+		return err
+	}
+	if err := x.pushIfProven(tx, t.Partner, t.Record); err != nil {
+		return err
+	}
+	if err := x.tell(tx, event.TransferDelivered, t); err != nil {
+		return err
+	}
+	return t.put(tx)
 }
 
 // countWire adds to the row what went over the wire in a failed attempt.
