@@ -53,9 +53,13 @@ func TestTheTutorialIsTrue(t *testing.T) {
 	if !t.Failed() {
 		return
 	}
-	for _, name := range []string{"acme.log", "bolt.log"} {
-		log, err := os.ReadFile(filepath.Join(dir, "dxd-tutorial", name))
-		t.Logf("%s (%v):\n%s", name, err, log)
+	logs, err := filepath.Glob(filepath.Join(dir, "dxd-tutorial", "*.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range logs {
+		log, err := os.ReadFile(name)
+		t.Logf("%s (%v):\n%s", filepath.Base(name), err, log)
 	}
 }
 
