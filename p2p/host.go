@@ -156,6 +156,16 @@ func (h *Host) Addrs() []string {
 	return slices.Compact(out)
 }
 
+// Listening are the addresses that are bound, as another host could bind them
+// after this one: those of Config.Listen, with real ports.
+func (h *Host) Listening() []string {
+	out := []string{}
+	for _, a := range h.net.swarm.ListenAddresses() {
+		out = append(out, a.String())
+	}
+	return out
+}
+
 // Connected tells whether a connection to the node is up.
 func (h *Host) Connected(node record.NodeID) bool {
 	p, err := peerOf(node)

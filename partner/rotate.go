@@ -103,6 +103,7 @@ func (b *Book) change(ctx context.Context, next *crypto.Keyring) error {
 	// At this point the new keys are durable. A crash after this leaves a card
 	// that does not list them, which settle mends: live and at the next start.
 	b.at(AfterKeyring)
+	ctx = context.WithoutCancel(ctx) // a caller who goes away is no crash
 	if b.OnKeys != nil {
 		if err := b.OnKeys(); err != nil {
 			return err

@@ -2,7 +2,7 @@ package apitype
 
 // RotateKey asks for a new key.
 type RotateKey struct {
-	Role string `json:"role" enum:"signing,recipient,account"`
+	Role string `json:"role" enum:"node,signing,recipient,account"`
 	Now  bool   `json:"now,omitempty" doc:"Of a node: bring it into use at once, also for partners that do not know it yet"`
 }
 

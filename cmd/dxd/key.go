@@ -26,7 +26,11 @@ func (a *app) keyCommand() *cobra.Command {
 }
 
 func (a *app) keyRotateCommand() *cobra.Command {
-	roles := []string{string(crypto.RoleSigning), string(crypto.RoleRecipient), string(crypto.RoleAccount)}
+	var now bool
+	roles := make([]string, len(crypto.Roles))
+	for i, role := range crypto.Roles {
+		roles[i] = string(role)
+	}
 	cmd := &cobra.Command{
 		Use:   "rotate " + strings.Join(roles, "|"),
 		Short: "Draw a new key, and sign a card with it",
@@ -38,14 +42,22 @@ the state directory afterwards: an older one lacks the key.
   recipient  documents for you are sealed for it. The older key is kept until
              all partners have taken the new card.
   account    anchors on the chain. What was signed before is still anchored by
-             the older account, which then hands over what it holds.`,
-		Example:   `  dxd key rotate signing`,
+             the older account, which then hands over what it holds.
+  node       the identity of this daemon on the network. It is announced first,
+             and serves once all active partners have taken the new card;
+             dxd doctor says for whom it waits. --now does not wait: partners
+             that have not taken the card can't be reached until they are given
+             a new card file by hand.`,
+		Example: `  dxd key rotate signing
+  dxd key rotate node
+  dxd key rotate node --now`,
 		ValidArgs: roles,
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 	}
 	a.either(cmd, func(ctx context.Context, c *client.Client, args []string) error {
-		return a.rotateKey(ctx, c, args[0], false)
+		return a.rotateKey(ctx, c, args[0], now)
 	})
+	cmd.Flags().BoolVar(&now, "now", false, "of a node: don't wait for partners")
 	return cmd
 }
 

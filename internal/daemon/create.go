@@ -21,6 +21,10 @@ func Create(ctx context.Context, path, name string, passphrase, config []byte) (
 	if err := ctx.Err(); err != nil {
 		return statedir.Dir{}, nil, err
 	}
+	// From here on as every start will have them: they can be locked again.
+	if keys, err = crypto.Unlock(locked, passphrase); err != nil {
+		return statedir.Dir{}, nil, err
+	}
 	dir, err := Init(ctx, path, name, keys, locked, config)
 	return dir, keys, err
 }

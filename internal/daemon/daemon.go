@@ -36,7 +36,7 @@ type Build struct {
 // Daemon is a running daemon.
 type Daemon struct {
 	*Organisation
-	Host     *p2p.Host
+	Host     *Host
 	Exchange *exchange.Exchange
 
 	options   Options
@@ -132,11 +132,16 @@ func (d *Daemon) run(part string, ctx context.Context, run func(context.Context)
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		select {
-		case d.failed <- record.Errorf(record.KindOf(err), "%s: %w", part, err):
-		default: // another part failed first
-		}
+		d.fail(part, err)
 	})
+}
+
+// fail ends the daemon because of a part that can't go on.
+func (d *Daemon) fail(part string, err error) {
+	select {
+	case d.failed <- record.Errorf(record.KindOf(err), "%s: %w", part, err):
+	default: // another part failed first
+	}
 }
 
 // Failed gives the error of a part that ended by itself.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"dxd/api/apitype"
@@ -172,6 +173,8 @@ func (d *Daemon) examinePartner(ctx context.Context, p partner.Partner) Check {
 		return failed(name, err)
 	}
 	switch {
+	case d.locked(ctx, p):
+		return unwell(name, "does not know this node's key, so neither can call the other: give it the file that `dxd card` prints")
 	case d.Connected(p):
 		return healthy(name, "connected")
 	case p.LastSeen.IsZero():
@@ -190,6 +193,16 @@ func (d *Daemon) stoppedLane(ctx context.Context, p partner.Partner) error {
 		}
 	}
 	return err
+}
+
+// locked tells whether the last card of ours that the partner is known to have
+// lacks the node key in use.
+func (d *Daemon) locked(ctx context.Context, p partner.Partner) bool {
+	if p.Knows.IsZero() {
+		return false
+	}
+	card, err := d.Book.Card(ctx, p.Knows)
+	return err == nil && !slices.Contains(card.Body.Nodes, d.Keys.Node())
 }
 
 // Connected tells whether a connection to one of the partner's nodes is up.

@@ -39,7 +39,7 @@ func tend(ctx context.Context, book *partner.Book, told <-chan struct{}, account
 		if err := book.Tend(ctx); err != nil && ctx.Err() == nil {
 			log.Error("couldn't tend to keys and card", "error", err)
 		}
-		wait := min(keyPace, max(time.Second, time.Until(book.Due())))
+		wait := min(keyPace, max(time.Minute, time.Until(book.Due())))
 		more, err := accounts(ctx)
 		if err != nil && ctx.Err() == nil {
 			log.Warn("couldn't let go of an older account yet", "error", err)
@@ -53,7 +53,7 @@ func tend(ctx context.Context, book *partner.Book, told <-chan struct{}, account
 
 // watcher is what the daemon does when its organisation changes.
 func (d *Daemon) watcher() Watcher {
-	w := Watcher{State: d.partnerChanged, Card: d.cardReplaced, Keys: d.keysReplaced}
+	w := Watcher{State: d.partnerChanged, Card: d.cardReplaced, Keys: d.keysReplaced, Announced: d.letTake}
 	if seam := d.options.Seam; seam != nil {
 		w.Seam = func(p partner.Point) { seam(exchange.Point(p)) }
 	}
@@ -62,6 +62,13 @@ func (d *Daemon) watcher() Watcher {
 
 // keysReplaced has accounts and network go on with the keyring's keys.
 func (d *Daemon) keysReplaced() error {
+	if d.Host.Node() != d.Keys.Node() {
+		d.log.Info("a new node key serves", "peer", d.Keys.Node())
+		if err := d.Host.replace(); err != nil {
+			d.fail("network", err) // a new process begins with the new key
+			return err
+		}
+	}
 	if !slices.Equal(d.anchorsWith(), d.Keys.Keys(crypto.RoleAccount)) {
 		return d.setChain()
 	}
@@ -92,18 +99,50 @@ func (o *Organisation) Rotate(ctx context.Context, r apitype.RotateKey) (apitype
 }
 
 func (o *Organisation) rotate(ctx context.Context, role crypto.Role, now bool) error {
-	if now && role != crypto.RoleNode {
+	switch {
+	case !now:
+		return o.Book.Rotate(ctx, role)
+	case role != crypto.RoleNode:
 		return record.Errorf(record.Invalid, "a new %s key is in use at once anyway", role)
 	}
-	if announced := len(o.Keys.Keys(role)) > 1; !now || !announced {
+	before := o.Keys.Node()
+	if len(o.Keys.Keys(role)) == 1 {
 		if err := o.Book.Rotate(ctx, role); err != nil {
 			return err
 		}
 	}
-	if now {
-		return o.Book.SwitchNode(ctx)
+	if o.announced != nil {
+		o.announced(ctx)
 	}
-	return nil
+	err := o.Book.SwitchNode(ctx)
+	if record.KindOf(err) == record.Conflict && o.Keys.Node() != before {
+		return nil // all partners have taken it meanwhile
+	}
+	return err
+}
+
+// courtesy is how long partners that are connected have to take the card with
+// a new node key that is not to wait for anybody.
+const courtesy = 5 * time.Second
+
+// letTake waits until all partners that are connected have taken our card, but
+// not for long.
+func (d *Daemon) letTake(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, courtesy)
+	defer cancel()
+	tick := time.NewTicker(courtesy / 100)
+	defer tick.Stop()
+	for {
+		waits, err := d.Book.WaitsFor(ctx, crypto.RoleNode)
+		if err != nil || !slices.ContainsFunc(waits, d.Connected) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // rotated says what came of a rotation.
@@ -136,6 +175,9 @@ func (o *Organisation) examineRotation(ctx context.Context) (checks []Check) {
 		case role == crypto.RoleAccount:
 			checks = append(checks, healthy(name, "the older one, %s, anchors what was signed before it was replaced, and then hands over what it holds",
 				o.Keys.Keys(role)[1]))
+		case role == crypto.RoleNode:
+			checks = append(checks, healthy(name, "%s is announced, and serves once these partners have taken card %d: %s (`dxd key rotate node --now` does not wait)",
+				r.Key, r.Serial, strings.Join(r.WaitsFor, ", ")))
 		default:
 			checks = append(checks, healthy(name, "the older one stays until these partners have taken card %d: %s", r.Serial, strings.Join(r.WaitsFor, ", ")))
 		}

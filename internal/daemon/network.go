@@ -10,7 +10,7 @@ import (
 )
 
 // network lets the exchange open streams over the host.
-type network struct{ host *p2p.Host }
+type network struct{ host *Host }
 
 func (n network) Open(ctx context.Context, node record.NodeID, addresses []string, protocol string) (exchange.Stream, error) {
 	c, err := n.host.Open(ctx, node, addresses, protocol)
@@ -20,27 +20,31 @@ func (n network) Open(ctx context.Context, node record.NodeID, addresses []strin
 	return c, nil
 }
 
-// openHost starts to listen. No protocol is served yet.
+// openHost starts to listen. No protocol is served before serveNetwork.
 func (d *Daemon) openHost() error {
 	prefer, err := p2p.ParsePrefer(d.Config.Transport.Prefer)
 	if err != nil {
 		return err
 	}
-	d.Host, err = p2p.New(p2p.Config{
-		Identity: d.Keys.NodeSigner(), Listen: d.Config.Listen, Announce: d.Config.Announce,
-		Prefer: prefer, Gate: gate{d.Book, &d.tickets}, Log: d.log,
-	})
+	d.Host = &Host{serve: d.serveOn, begin: func(listen []string) (*p2p.Host, error) {
+		return p2p.New(p2p.Config{
+			Identity: d.Keys.NodeSigner(), Listen: listen, Announce: d.Config.Announce,
+			Prefer: prefer, Gate: gate{d.Book, &d.tickets}, Log: d.log,
+		})
+	}}
 	d.doorway = doorway{d.Host, p2p.Config{Prefer: prefer, Log: d.log}}
-	return err
+	return d.Host.open(d.Config.Listen)
 }
 
 // serveNetwork serves the protocols, and tells the exchange who is there.
-func (d *Daemon) serveNetwork() {
-	d.Host.Handle(exchange.ProtocolTransfer, func(ctx context.Context, c *p2p.Conn) { d.Exchange.ServeTransfer(ctx, c) })
-	d.Host.Handle(exchange.ProtocolHello, func(ctx context.Context, c *p2p.Conn) { d.Exchange.ServeHello(ctx, c) })
-	d.Host.Handle(exchange.ProtocolProof, func(ctx context.Context, c *p2p.Conn) { d.Exchange.ServeProof(ctx, c) })
-	d.Host.Handle(exchange.ProtocolPair, func(ctx context.Context, c *p2p.Conn) { d.Exchange.ServePair(ctx, c) })
-	d.Host.Watch(d.connected)
+func (d *Daemon) serveNetwork() { d.serveOn(d.Host.current()) }
+
+func (d *Daemon) serveOn(host *p2p.Host) {
+	host.Handle(exchange.ProtocolTransfer, func(ctx context.Context, c *p2p.Conn) { d.Exchange.ServeTransfer(ctx, c) })
+	host.Handle(exchange.ProtocolHello, func(ctx context.Context, c *p2p.Conn) { d.Exchange.ServeHello(ctx, c) })
+	host.Handle(exchange.ProtocolProof, func(ctx context.Context, c *p2p.Conn) { d.Exchange.ServeProof(ctx, c) })
+	host.Handle(exchange.ProtocolPair, func(ctx context.Context, c *p2p.Conn) { d.Exchange.ServePair(ctx, c) })
+	host.Watch(d.connected)
 }
 
 // connected notes that a partner's node came or went.

@@ -36,7 +36,8 @@ type Organisation struct {
 	Book   *partner.Book
 	Events *event.Log
 
-	lock *statedir.Lock
+	lock      *statedir.Lock
+	announced func(ctx context.Context) // before a node key comes into use that partners may not know
 
 	deploying sync.Mutex // one deployment at a time
 	mu        sync.Mutex // guards Config.Anchor, which a deployment changes
@@ -73,11 +74,14 @@ type Watcher struct {
 	Card  func()                // our card
 	Keys  func() error          // our keys: before the card that lists them
 	Seam  func(partner.Point)   // where a change of keys is
+	// Announced is called before a node key comes into use that partners may
+	// not have taken yet.
+	Announced func(ctx context.Context)
 }
 
 // Open locks and opens a state directory.
 func Open(ctx context.Context, dir statedir.Dir, c config.Config, keys *crypto.Keyring, log *slog.Logger, w Watcher) (o *Organisation, err error) {
-	o = &Organisation{Dir: dir, Config: c, Keys: keys}
+	o = &Organisation{Dir: dir, Config: c, Keys: keys, announced: w.Announced}
 	if o.lock, err = dir.Lock(); err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func (g gate) Admit(node record.NodeID) bool {
 
 // doorway is the network between those who are no partners yet.
 type doorway struct {
-	*p2p.Host
+	*Host
 	template p2p.Config // of the hosts that visit
 }
 

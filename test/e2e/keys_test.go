@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"dxd/crypto"
@@ -10,11 +11,8 @@ import (
 	"dxd/partner"
 )
 
-// rotating lists the roles whose keys are rotated while documents move.
-var rotating = []crypto.Role{crypto.RoleSigning, crypto.RoleRecipient, crypto.RoleAccount}
-
 func TestAKeyIsRotatedWhileADocumentIsOnItsWay(t *testing.T) {
-	for _, role := range rotating {
+	for _, role := range crypto.Roles {
 		t.Run(string(role), func(t *testing.T) {
 			t.Parallel()
 			rotateUnderWay(t, role)
@@ -110,7 +108,7 @@ func (o *org) hasNewKey(role crypto.Role) {
 }
 
 func TestADeathBetweenKeyringAndCardEndsInOneState(t *testing.T) {
-	for _, role := range rotating {
+	for _, role := range crypto.Roles {
 		for _, point := range []partner.Point{partner.BeforeKeyring, partner.AfterKeyring, partner.AfterCard} {
 			t.Run(fmt.Sprint(role, " ", point), func(t *testing.T) {
 				t.Parallel()
@@ -182,5 +180,124 @@ func TestAnAccountThatIsRotatedLeavesNothingBehind(t *testing.T) {
 		if e, _ := a.evidence(s.id); s.from == a && e.Proofs[0].Anchor.Account.String() != rotated.Key {
 			t.Errorf("a record from after the rotation is anchored by %s", e.Proofs[0].Anchor.Account)
 		}
+	}
+}
+
+func TestANodeKeyWaitsForPartnersUnlessTold(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t)
+	first := document{seed: "before", size: small}
+	a.delivered(a.send(b, first))
+	until(t, "that beta has told which card it has", func() string { return a.doctorSays("partner "+b.name, true, "connected") })
+	b.stop()
+	rotated, err := a.RotateKey(t.Context(), string(crypto.RoleNode), false)
+	check(t, err)
+	if len(rotated.WaitsFor) != 1 || rotated.WaitsFor[0] != b.name {
+		t.Errorf("waits for %v", rotated.WaitsFor)
+	}
+	if amiss := a.doctorSays("node key", true, b.name); amiss != "" {
+		t.Error(amiss)
+	}
+	a.stop()
+	a.start() // it still waits
+	if s, err := a.Self(t.Context()); err != nil || s.Peer != a.keys.Node() {
+		t.Errorf("%s serves, %v", s.Peer, err)
+	}
+	if _, err := a.RotateKey(t.Context(), string(crypto.RoleNode), true); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := a.Self(t.Context()); err != nil || s.Peer.String() != rotated.Key {
+		t.Errorf("%s serves, %v", s.Peer, err)
+	}
+	b.start()
+	// Neither can call the other, until a person brings the card.
+	card, err := a.Card(t.Context())
+	check(t, err)
+	if amiss := a.doctorSays("partner "+b.name, false, "dxd card"); amiss != "" {
+		t.Error(amiss)
+	}
+	_, err = b.AddPartner(t.Context(), "", card, "")
+	check(t, err)
+	second := document{seed: "after", size: small}
+	for _, s := range []sent{{from: a, to: b}, {from: b, to: a}} {
+		id := s.from.send(s.to, second)
+		s.from.delivered(id)
+		s.to.keeps(id, second)
+	}
+}
+
+// doctorSays tells what is amiss unless a check says so.
+func (o *org) doctorSays(name string, ok bool, text string) string {
+	o.t.Helper()
+	d, err := o.Doctor(o.t.Context(), "")
+	check(o.t, err)
+	for _, c := range d.Checks {
+		if c.Name == name && c.OK == ok && strings.Contains(c.Detail, text) {
+			return ""
+		}
+	}
+	return fmt.Sprintf("%s does not say %q: %+v", o.name, text, d.Checks)
+}
+
+func TestADeathWhileTheNodeChangesEndsInOneState(t *testing.T) {
+	for _, point := range []partner.Point{partner.BeforeKeyring, partner.AfterKeyring, partner.AfterCard} {
+		t.Run(string(point), func(t *testing.T) {
+			t.Parallel()
+			a, b := newPair(t)
+			a.delivered(a.send(b, document{seed: "before", size: small}))
+			b.stop()
+			_, err := a.RotateKey(t.Context(), string(crypto.RoleNode), false)
+			check(t, err)
+			a.stop()
+			a.dieAt = exchange.Point(point)
+			a.start()
+			b.start()
+			within(t, patience, "death", a.process.gone) // once b has taken the card
+			a.dieAt = ""
+			a.start()
+			d := document{seed: "after", size: small}
+			for _, s := range []sent{{from: a, to: b}, {from: b, to: a}} {
+				id := s.from.send(s.to, d)
+				s.from.delivered(id)
+				s.to.keeps(id, d)
+			}
+			a.hasNewKey(crypto.RoleNode)
+			b.knows(a, 3)
+		})
+	}
+}
+
+func TestANewPlaceReachesPartnersWithoutTheRootKey(t *testing.T) {
+	for what, change := range map[string]func(b *org, port int){
+		"another port": func(b *org, port int) {
+			b.config["listen"] = fmt.Sprintf(`["/ip4/127.0.0.1/tcp/%d"]`, port)
+		},
+		"another address to announce": func(b *org, port int) {
+			b.config["announce"] = fmt.Sprintf(`["/ip4/127.0.0.1/tcp/%d", "/dns4/localhost/tcp/%d"]`, b.port, port)
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			a, b := newPair(t)
+			a.delivered(a.send(b, document{seed: "before", size: small}))
+			b.stop()
+			port := freePort(t)
+			change(b, port)
+			b.start()
+			until(t, "that alpha knows the new place", func() string {
+				p, err := a.Partner(t.Context(), b.name)
+				check(t, err)
+				if said := fmt.Sprint(p.Addresses); !strings.Contains(said, fmt.Sprint("/tcp/", port)) {
+					return said
+				}
+				if p.Serial != 1 {
+					t.Errorf("there is card %d", p.Serial)
+				}
+				return ""
+			})
+			a.stop()
+			a.start() // which has to dial
+			a.delivered(a.send(b, document{seed: "after", size: small}))
+		})
 	}
 }
