@@ -37,7 +37,7 @@ type pairing struct {
 
 	mu     sync.Mutex // guards what follows
 	file   record.OpenedCardFile
-	answer chan verdict // one; nil as long as nobody is asked, and once verdict
+	answer chan verdict // one; nil as long as nobody is asked, and once one was given
 }
 
 // verdict is what the person here said.
