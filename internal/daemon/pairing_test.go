@@ -578,7 +578,9 @@ func TestHostKeepsToItsWordsWhateverAVisitorSays(t *testing.T) {
 				h.sends(17, fmt.Appendf(nil, `{"word":%q}`, w))
 			}
 			if !play.ok {
-				check(t, h.CloseWrite())
+				if err := h.CloseWrite(); err != nil {
+					t.Log(err) // the host may have hung up
+				}
 				wantKind(t, host.ends(), record.Refused)
 				a.knows()
 				return
