@@ -35,13 +35,16 @@ func TestMessagesOfAllSizesKeepTheirOrder(t *testing.T) {
 	b.halt()
 	var sent []record.TransferID
 	bodies := map[record.TransferID][]byte{}
-	for _, size := range []int{0, 1, 256 << 10, 256<<10 + 1, 5, 3 << 20, 200 << 10, 200 << 10, 200 << 10, 16 << 20, 1} {
+	for _, size := range []int{0, 1, 64 << 10, 64<<10 + 1, 5, 3 << 20, 60 << 10, 60 << 10, 60 << 10, 60 << 10, 60 << 10, 60 << 10, 60 << 10, 60 << 10, 60 << 10, 16 << 20, 1} {
 		body := randomDocument(size)
 		id := a.message("bert", body).ID
 		sent, bodies[id] = append(sent, id), body
 	}
 	b.start()
 	arriveInOrder(t, a, b, sent)
+	if n := len(a.carriers(sent)); n != 8 { // 3 alone, 5 bundles, of which the nine of 60 KiB take two
+		t.Errorf("they travelled as %d payloads", n)
+	}
 	for id, body := range bodies {
 		for _, n := range []*node{a, b} {
 			if !bytes.Equal(n.document(id), body) {
@@ -100,7 +103,7 @@ func TestAMessageGoesToSeveralPartners(t *testing.T) {
 		pair(t, a, n)
 	}
 	c.halt()
-	for _, body := range [][]byte{[]byte("to all"), randomDocument(200 << 10), randomDocument(1 << 20)} {
+	for _, body := range [][]byte{[]byte("to all"), randomDocument(60 << 10), randomDocument(1 << 20)} {
 		sent, err := a.SubmitMessage(t.Context(), exchange.Submission{To: []string{"bert", "carl", "dora"}, Size: int64(len(body))}, bytes.NewReader(body))
 		check(t, err)
 		a.delivered(sent[0].ID)

@@ -85,7 +85,10 @@ func (x *Exchange) settled(tx blobstore.ReadTx, t Transfer) (_, c Transfer, err 
 	case err != nil || c.ID == t.ID:
 		return t, c, err
 	}
-	t.Record, t.WireBytes, t.Erased, t.ErasedBy = c.Record, c.WireBytes, c.Erased, c.ErasedBy
+	t.Record, t.WireBytes = c.Record, c.WireBytes
+	if t.Erased == 0 {
+		t.Erased, t.ErasedBy = c.Erased, c.ErasedBy
+	}
 	if t.State == "" {
 		t.State, t.Reason, t.Updated = c.State, c.Reason, max(t.Updated, c.Updated)
 	}

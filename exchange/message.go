@@ -16,8 +16,9 @@ import (
 const MaxMessage = 16 << 20
 
 // maxBody is the longest body that waits in the journal for its bundle. What
-// is longer lies in a file, like a document.
-const maxBody = 256 << 10
+// is longer lies in a file, like a document: the journal writes each byte
+// several times, and needs memory to do it.
+const maxBody = 64 << 10
 
 // SubmitMessage reads a message and queues it for each recipient, behind all
 // that was queued for it before. All that Submit promises holds.
@@ -31,7 +32,7 @@ func (x *Exchange) SubmitMessage(ctx context.Context, s Submission, body io.Read
 		return nil, err
 	}
 	// A body stands in the journal once for each recipient, in one update.
-	if len(head) > maxBody || len(head)*len(s.To) > 2*maxBody {
+	if len(head) > maxBody || len(head)*len(s.To) > maxBundle {
 		return x.submitLarge(ctx, s, io.MultiReader(bytes.NewReader(head), body))
 	}
 	return x.submitSmall(ctx, s, head)
