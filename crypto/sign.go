@@ -124,7 +124,7 @@ func (k *Keyring) SignNotarization(n record.Notarization) (record.Signed[record.
 // SignHeads signs heads.
 func (k *Keyring) SignHeads(h record.Heads) (record.Signed[record.Heads], error) {
 	h.Header = header[record.Heads](k, h.Header)
-	return record.Sign(h, signWith(k.secrets().signing[0]))
+	return record.Sign(h, k.signerUnder(h.Card))
 }
 
 // nodeSigner signs what the network's handshakes need signed.
