@@ -141,7 +141,8 @@ func Open(c Config) *Exchange {
 }
 
 // Run delivers what waits, pushes proofs, erases what was kept for long enough,
-// and removes files that belong to no transfer, until ctx ends; it returns once all that it started has ended.
+// and removes files that belong to no transfer, until ctx ends; it returns once
+// all that it started has ended.
 func (x *Exchange) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()

@@ -128,7 +128,7 @@ func TestStreamOfNobodyWhoIsExpectedIsReset(t *testing.T) {
 }
 
 func TestWithoutADoorwayThereIsNoPairing(t *testing.T) {
-	x := exchange.Open(exchange.Config{})
+	x := exchange.Open(exchange.Config{Now: time.Now})
 	_, err := x.Invite(t.Context(), nil)
 	if record.KindOf(err) != record.Unreachable {
 		t.Error(err)
