@@ -59,7 +59,11 @@ func New(c Config) (*Client, error) {
 			if network == "unix" {
 				addr = address
 			}
-			return dialer.DialContext(ctx, network, addr)
+			conn, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return watch(conn), nil
 		},
 		TLSHandshakeTimeout:   dialTimeout,
 		ExpectContinueTimeout: continueTimeout,
@@ -129,7 +133,11 @@ func (c *Client) do(ctx context.Context, k call) (*http.Response, error) {
 		timer := time.AfterFunc(k.within, func() { cancel(errSlow) })
 		defer timer.Stop()
 	}
-	resp, err := c.http.Do(req)
+	hand := c.http.Do
+	if k.body != nil && k.body.size < 0 {
+		hand = c.send
+	}
+	resp, err := hand(req)
 	if err != nil {
 		err = c.failed(ctx, k, err)
 		cancel(nil)

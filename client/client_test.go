@@ -121,6 +121,35 @@ func TestADaemonThatDoesNotAnswerIsUnreachable(t *testing.T) {
 	}
 }
 
+func TestADaemonThatGoesWhileItsCallerHasNothingToSay(t *testing.T) {
+	for answer, kind := range map[string]record.Kind{
+		"": record.Unreachable,
+		"HTTP/1.1 507 Full\r\nContent-Length: 34\r\n\r\n" + `{"kind":"full","detail":"no room"}`: record.Full,
+	} {
+		c := against(t, func(w http.ResponseWriter, r *http.Request) {
+			if _, err := io.ReadFull(r.Body, make([]byte, 5)); err != nil {
+				t.Error(err)
+			}
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := io.WriteString(conn, answer); err != nil {
+				t.Error(err)
+			}
+			conn.Close() // of which the client has to hear
+		})
+		silent, w := io.Pipe()
+		defer w.Close()
+		go w.Write([]byte("hello")) // and nothing more
+		_, err := c.Send(t.Context(), Submission{To: []string{"bob"}, Name: "a.txt"}, silent, -1)
+		if record.KindOf(err) != kind {
+			t.Errorf("after %q the caller is told %v", answer, err)
+		}
+	}
+}
+
 func TestACallerThatGivesUpGetsItsOwnError(t *testing.T) {
 	c := against(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
