@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"io"
 	"testing"
 
 	"dxd/api/apitype"
@@ -37,13 +38,20 @@ func TestADeathAtACommitPointEndsInOneState(t *testing.T) {
 			name := c.name + map[bool]string{true: ", small", false: ", large"}[size == small]
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				dieAndRecover(t, c.point, c.atHome, d)
+				dieAndRecover(t, c.point, c.atHome, d, false)
 			})
 		}
+		if c.point == exchange.BeforeQueued {
+			continue // a sender that dies while it reads: TestASenderThatIsKilledWhileItReads
+		}
+		t.Run(c.name+", sent while it is read", func(t *testing.T) {
+			t.Parallel()
+			dieAndRecover(t, c.point, c.atHome, document{seed: string(c.point), size: large}, true)
+		})
 	}
 }
 
-func dieAndRecover(t *testing.T, point exchange.Point, atHome bool, d document) {
+func dieAndRecover(t *testing.T, point exchange.Point, atHome bool, d document, stream bool) {
 	a, b := newOrg(t, "alpha"), newOrg(t, "beta")
 	dying := b
 	if atHome {
@@ -55,7 +63,12 @@ func dieAndRecover(t *testing.T, point exchange.Point, atHome bool, d document) 
 	pair(a, b)
 
 	submit := func() (apitype.Submitted, error) {
-		return a.Send(t.Context(), client.Submission{To: []string{b.name}, Name: "contract.pdf", RequestID: "r"}, d.open(), d.size)
+		s := client.Submission{To: []string{b.name}, Name: "contract.pdf", RequestID: "r", Stream: stream}
+		body := d.open()
+		if stream {
+			body = &pausing{body, d.size / 2, b.hasBegun}
+		}
+		return a.Send(t.Context(), s, body, d.size)
 	}
 	promised, err := submit()
 	if died := point == exchange.BeforeQueued || point == exchange.AfterQueued; (err != nil) != died {
@@ -78,6 +91,38 @@ func dieAndRecover(t *testing.T, point exchange.Point, atHome bool, d document) 
 	id := again.Transfers[0].ID
 	a.delivered(id)
 	agree(a, b, id, d)
+}
+
+// pausing reads so many bytes, and then waits for something.
+type pausing struct {
+	io.Reader
+	left  int64
+	until func()
+}
+
+func (p *pausing) Read(b []byte) (int, error) {
+	if p.left <= 0 && p.until != nil {
+		p.until()
+		p.until = nil
+	}
+	n, err := p.Reader.Read(b)
+	p.left -= int64(n)
+	return n, err
+}
+
+// hasBegun waits until something is on its way in, unless that kills the daemon.
+func (o *org) hasBegun() {
+	until(o.t, "a document that comes in", func() string {
+		select {
+		case <-o.process.gone:
+			return ""
+		default:
+		}
+		if len(o.payloads()) == 0 {
+			return "nothing"
+		}
+		return ""
+	})
 }
 
 // nothingIsLeft fails unless what was not promised is gone.
