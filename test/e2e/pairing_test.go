@@ -9,6 +9,7 @@ import (
 
 	"dxd/api/apitype"
 	"dxd/client"
+	"dxd/exchange"
 )
 
 // pairByTicket has one side issue a ticket, hands it over, and has a person on
@@ -104,4 +105,54 @@ func TestVisitorThatCannotBeReachedComesBack(t *testing.T) {
 	a.process.kill()
 	a.start()
 	hands(t, a, b, []byte("after the host was gone"))
+}
+
+func TestADeathWhilePairingIsMendedByPairingAgain(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		point          exchange.Point
+		atHost         bool // the host dies
+		knows, isKnown bool // by the host: the visitor is added, and the other way round
+	}{
+		{"the host dies before it adds the visitor", exchange.BeforePaired, true, false, false},
+		{"the host dies once it has added the visitor", exchange.AfterPaired, true, true, false},
+		{"the visitor dies before it adds the host", exchange.BeforePaired, false, true, false},
+		{"the visitor dies once it has added the host", exchange.AfterPaired, false, true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			host, visitor := newOrg(t, "alpha"), newOrg(t, "beta")
+			dying := visitor
+			if c.atHost {
+				dying = host
+			}
+			dying.dieAt = c.point
+			host.start()
+			visitor.start()
+			ended := make(chan error, 1)
+			tickets := make(chan string, 1)
+			go func() { ended <- says(t.Context(), host, visitor, "", tickets) }()
+			visited := says(t.Context(), visitor, host, <-tickets, nil)
+			hosted := <-ended
+			within(t, patience, "the death", dying.process.gone)
+			if c.atHost && (visited == nil || hosted == nil) || !c.atHost && visited == nil {
+				t.Errorf("the host is told %v, the visitor %v", hosted, visited)
+			}
+			dying.dieAt = ""
+			dying.start()
+			hasPartner(t, host, c.knows)
+			hasPartner(t, visitor, c.isKnown)
+			pairByTicket(t, host, visitor)
+			hands(t, host, visitor, []byte("after all"))
+		})
+	}
+}
+
+func hasPartner(t *testing.T, o *org, want bool) {
+	t.Helper()
+	all, err := o.Partners(t.Context())
+	check(t, err)
+	if (len(all) > 0) != want {
+		t.Errorf("%s has %d partners", o.name, len(all))
+	}
 }
