@@ -37,13 +37,9 @@ func (x *Exchange) erase(tx blobstore.Tx, t *Transfer, by string) (garbage blobs
 // eraseBodies destroys what lies in the journal itself: the body of a message
 // that never came into a bundle, or those of all messages in one.
 func eraseBodies(tx blobstore.Tx, t Transfer) error {
-	ids := []record.TransferID{t.ID}
-	if t.Kind == bundleKind {
-		members, err := membersOf(tx, t.ID)
-		if err != nil {
-			return err
-		}
-		ids = append(ids, members...)
+	ids, err := bodiesOf(tx, t)
+	if err != nil {
+		return err
 	}
 	for _, id := range ids {
 		if err := tx.Delete(contentKey(id)); err != nil {
@@ -51,6 +47,15 @@ func eraseBodies(tx blobstore.Tx, t Transfer) error {
 		}
 	}
 	return nil
+}
+
+// bodiesOf lists whose bodies these are.
+func bodiesOf(tx blobstore.ReadTx, t Transfer) ([]record.TransferID, error) {
+	if t.Kind != bundleKind {
+		return []record.TransferID{t.ID}, nil
+	}
+	members, err := membersOf(tx, t.ID)
+	return append(members, t.ID), err
 }
 
 // maxErased is how many documents and messages are erased in one update before
@@ -108,6 +113,9 @@ func (x *Exchange) eraseSome(ctx context.Context, due []place, by string) (n int
 // is erased from should hold.
 func (x *Exchange) erasePlace(tx blobstore.Tx, p place, by string) (t Transfer, garbage blobstore.FileID, err error) {
 	t, err = getTransfer(tx, p.id)
+	if err == nil {
+		_, err = bodiesOf(tx, t)
+	}
 	switch record.KindOf(err) {
 	case record.NotFound, record.Damaged:
 		x.Log.Error("couldn't erase a payload", "transfer", p.id, "error", err)

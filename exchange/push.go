@@ -56,11 +56,8 @@ func (x *Exchange) Proven(tx blobstore.Tx, id record.RecordID, own bool) error {
 	if !own {
 		return nil
 	}
-	t, err := transferOf(tx, id)
-	if record.KindOf(err) == record.NotFound {
-		return nil // not a record of a transfer
-	}
-	if err != nil {
+	t, ok, err := x.ownerOf(tx, id)
+	if !ok || err != nil {
 		return err
 	}
 	shared, err := isShared(tx, t, id)
@@ -93,6 +90,21 @@ func transferOf(tx blobstore.ReadTx, id record.RecordID) (Transfer, error) {
 		return Transfer{}, err
 	}
 	return getTransfer(tx, record.TransferID(raw))
+}
+
+// ownerOf is transferOf where many records are gone through: none is held up by
+// another whose transfer's row is damaged. ok is false for that one, and for a
+// record that is of no transfer.
+func (x *Exchange) ownerOf(tx blobstore.ReadTx, id record.RecordID) (t Transfer, ok bool, err error) {
+	t, err = transferOf(tx, id)
+	switch record.KindOf(err) {
+	case record.NotFound:
+		return t, false, nil
+	case record.Damaged:
+		x.Log.Error("the row of a record's transfer is damaged", "record", id, "error", err)
+		return t, false, nil
+	}
+	return t, err == nil, err
 }
 
 // news is a frame of ProtocolProof.
@@ -391,16 +403,16 @@ func (x *Exchange) checkAnchorer(tx blobstore.ReadTx, e record.Envelope, account
 }
 
 // AccountsOf names the accounts on the card that a record of ours names; none
-// for one that is in no evidence.
+// for one of which nothing more is known.
 func (x *Exchange) AccountsOf(tx blobstore.ReadTx, id record.RecordID) ([]record.Account, error) {
-	t, err := transferOf(tx, id)
+	t, ok, err := x.ownerOf(tx, id)
+	if !ok || err != nil {
+		return nil, err
+	}
+	e, err := x.anyRecordOf(tx, t, id)
 	if record.KindOf(err) == record.NotFound {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	e, err := x.recordOf(tx, t, id)
 	if err != nil {
 		return nil, err
 	}
@@ -410,6 +422,23 @@ func (x *Exchange) AccountsOf(tx blobstore.ReadTx, id record.RecordID) ([]record
 	}
 	card, err := x.cardOf(tx, cardID)
 	return card.Body.Accounts, err
+}
+
+// anyRecordOf is recordOf for what evidence does not show, too: the void that
+// we signed, and what another record took the place of.
+func (x *Exchange) anyRecordOf(tx blobstore.ReadTx, t Transfer, id record.RecordID) (record.Envelope, error) {
+	e, err := x.recordOf(tx, t, id)
+	if record.KindOf(err) != record.NotFound {
+		return e, err
+	}
+	void, err := getRecord(tx, voidKey(t.ID))
+	if err == nil && void.ID() == id {
+		return void, nil
+	}
+	if err != nil && record.KindOf(err) != record.NotFound {
+		return void, err
+	}
+	return getRecord(tx, formerKey(t.ID, id))
 }
 
 // takeVoid gives up what the sender says that it will not send. What was

@@ -27,6 +27,12 @@ func (x *Exchange) tell(tx blobstore.Tx, what event.Type, t Transfer) error {
 		return event.Append(tx, e)
 	}
 	ids, err := membersOf(tx, t.ID)
+	switch record.KindOf(err) {
+	case record.NotFound, record.Damaged:
+		// What happens to it happens all the same, or its lane would wait for ever.
+		x.Log.Error("nobody can be told of a bundle's messages: their list is damaged", "bundle", t.ID, "what", string(what), "error", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -38,14 +44,15 @@ func (x *Exchange) tell(tx blobstore.Tx, what event.Type, t Transfer) error {
 	return nil
 }
 
-// Members lists the messages of a bundle that an event names; none if the
-// bundle is not known any more.
+// Members lists the messages of a bundle that an event names; none if their
+// list is lost or damaged, which must not end the events behind it.
 func (x *Exchange) Members(ctx context.Context, bundle record.TransferID) (ids []record.TransferID, err error) {
 	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
 		ids, err = membersOf(tx, bundle)
 		return err
 	})
-	if record.KindOf(err) == record.NotFound {
+	switch record.KindOf(err) {
+	case record.NotFound, record.Damaged:
 		return nil, nil
 	}
 	return ids, err
@@ -55,11 +62,8 @@ func (x *Exchange) Members(ctx context.Context, bundle record.TransferID) (ids [
 // on the chain. A transfer's anchor is that of its manifest: what becomes of
 // receipts, voids and cards is not told.
 func (x *Exchange) Anchored(tx blobstore.Tx, id record.RecordID, s queue.State) error {
-	t, err := transferOf(tx, id)
-	if record.KindOf(err) == record.NotFound {
-		return nil // not a record of a transfer
-	}
-	if err != nil || t.Record != id {
+	t, ok, err := x.ownerOf(tx, id)
+	if !ok || err != nil || t.Record != id {
 		return err
 	}
 	switch s {
