@@ -59,7 +59,11 @@ func (x *Exchange) alarm(tx blobstore.Tx, org record.OrgID, transfer record.Tran
 		return err
 	}
 	x.Log.Error("alarm", "what", text, "transfer", transfer)
-	return event.Append(tx, event.Event{Type: event.Alarm, Time: now.UnixMilli(), ID: transfer, Partner: org, Text: text})
+	e := event.Event{Type: event.Alarm, Time: now.UnixMilli(), ID: transfer, Partner: org, Text: text}
+	if t, err := getTransfer(tx, transfer); err == nil && t.Kind == bundleKind {
+		e.ID, e.Bundle = record.TransferID{}, transfer // people know its messages
+	}
+	return event.Append(tx, e)
 }
 
 // recentAlarms reads those that are still remembered. A clock that was set

@@ -51,6 +51,18 @@ func (f *bundleForgery) add(body string) {
 // deliver sends the forgery and returns the last frame that came back.
 func (f *bundleForgery) deliver(t *testing.T, from, to *node) (kind byte, content []byte) {
 	t.Helper()
+	return f.sign(t, from, to).deliver(t, from, to)
+}
+
+// signedForgery is a forgery as it goes over the wire.
+type signedForgery struct {
+	offer, closing map[string]any
+	sealed         []byte
+}
+
+// sign seals and signs the forgery.
+func (f *bundleForgery) sign(t *testing.T, from, to *node) signedForgery {
+	t.Helper()
 	var sealed bytes.Buffer
 	w, err := crypto.SealBody(&sealed)
 	check(t, err)
@@ -76,24 +88,30 @@ func (f *bundleForgery) deliver(t *testing.T, from, to *node) (kind byte, conten
 	f.Manifest(&m)
 	manifest, err := from.keys.SignManifest(m)
 	check(t, err)
-	early := min(sealed.Len(), 64<<10)
 	offer := map[string]any{
-		"v": 1, "id": f.ID.String(), "lane": f.Lane, "sealed_length": sealed.Len(), "body_nonce": w.Nonce().String(), "header": header, "early": early,
+		"v": 1, "id": f.ID.String(), "lane": f.Lane, "sealed_length": sealed.Len(), "body_nonce": w.Nonce().String(), "header": header,
+		"early": min(sealed.Len(), 64<<10),
 	}
 	if f.Alone {
 		offer["alone"] = true
 	}
 	closing := map[string]any{"manifest": json.RawMessage(manifest.Bytes()), "openings": crypto.SealOpenings(w.Key(), f.Packed(packed))}
+	return signedForgery{offer, closing, sealed.Bytes()}
+}
+
+func (f signedForgery) deliver(t *testing.T, from, to *node) (kind byte, content []byte) {
+	t.Helper()
 	s := openRaw(t, from, to)
-	raw, err := json.Marshal(offer)
+	raw, err := json.Marshal(f.offer)
 	check(t, err)
 	writeFrame(t, s, typeOffer, raw)
-	writeFrame(t, s, typeBody, sealed.Next(early))
-	if sealed.Len() > 0 {
-		writeFrame(t, s, typeBody, sealed.Bytes())
+	early := f.offer["early"].(int)
+	writeFrame(t, s, typeBody, f.sealed[:early])
+	if early < len(f.sealed) {
+		writeFrame(t, s, typeBody, f.sealed[early:])
 	}
 	writeFrame(t, s, typeBody, nil)
-	raw, err = json.Marshal(closing)
+	raw, err = json.Marshal(f.closing)
 	check(t, err)
 	writeFrame(t, s, typeClosing, raw)
 	return lastFrame(s)
@@ -244,5 +262,25 @@ func TestAMessageThatIsHereAlreadyIsNotMadeAgain(t *testing.T) {
 	}
 	for i, id := range want[:3] {
 		b.proves(id, f.Bodies[i])
+	}
+}
+
+func TestOneManifestStandsForOneBundle(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	f := newBundleForgery().sign(t, a, b)
+	if kind, content := f.deliver(t, a, b); kind != typeReceipt {
+		t.Fatalf("a frame of type %d came back: %s", kind, content)
+	}
+	leaves := len(b.leaves())
+	f.offer["id"] = newID().String() // which no signature binds
+	if kind, content := f.deliver(t, a, b); kind != typeRefusal {
+		t.Errorf("the same once more under another id: a frame of type %d came back: %s", kind, content)
+	}
+	if got := len(b.leaves()); got != leaves {
+		t.Errorf("%d more records were signed about the manifest", got-leaves)
+	}
+	if alarms := b.events(event.Alarm); len(alarms) != 1 || !alarms[0].ID.IsZero() || alarms[0].Bundle.IsZero() {
+		t.Errorf("the alarms are %+v", alarms)
 	}
 }

@@ -420,11 +420,19 @@ func (x *Exchange) putReceived(tx blobstore.Tx, a *arrival, v verified, receipt 
 	return t.create(tx)
 }
 
-// mayReceive refuses a payload that its sender gave up, or whose number stands
-// for another record, and notes the number.
+// mayReceive refuses a payload that its sender gave up, whose manifest is here
+// under another id, or whose number stands for another record, and notes the
+// number.
 func (x *Exchange) mayReceive(tx blobstore.Tx, m record.Signed[record.Manifest]) error {
 	if _, err := tx.Get(voidedKey(tx, m.Body.Org, m.ID())); record.KindOf(err) != record.NotFound {
 		return errors.Join(err, refuse(reasonCancelled))
+	}
+	known, err := transferOf(tx, m.ID())
+	switch {
+	case err == nil:
+		return contradiction(known.ID, "a partner offers one payload under two ids")
+	case record.KindOf(err) != record.NotFound:
+		return err
 	}
 	return x.note(tx, m.Body.Org, m.Body.Number, m.ID())
 }
