@@ -235,8 +235,9 @@ func (f feed) put(b []byte) error {
 }
 
 // maxIDs is with how many transfers in them some events are enough for one
-// answer: a bundle alone has up to 1,024.
-const maxIDs = 16 << 10
+// answer: a bundle alone has up to 1,024. Each stream that nobody reads holds
+// an answer.
+const maxIDs = 2 << 10
 
 // eventsJSON shows events, at least the first: fewer than there are if they
 // name many transfers.

@@ -3,6 +3,7 @@ package exchange_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"dxd/blobstore"
+	"dxd/crypto"
 	"dxd/exchange"
 	"dxd/hashanchor"
 	"dxd/partner"
@@ -158,6 +160,45 @@ func TestOneBadRecipientRefusesTheCallBeforeTheBodyIsRead(t *testing.T) {
 	check(t, err)
 	if len(all) != 0 {
 		t.Errorf("%d transfers are left", len(all))
+	}
+}
+
+// stranger makes a partner that is nowhere.
+func (n *node) stranger(alias string) {
+	n.t.Helper()
+	keys, err := crypto.Generate()
+	check(n.t, err)
+	now := time.Now()
+	card, err := keys.SignCard(record.Card{
+		Header: record.Header{Created: now.UnixMilli()}, Name: alias, Serial: 1, Expires: now.Add(day).UnixMilli(),
+	})
+	check(n.t, err)
+	_, err = n.book.Add(n.t.Context(), record.OpenedCardFile{Card: card}, alias)
+	check(n.t, err)
+}
+
+func TestOneCallSendsToAsManyAsTheJournalTakes(t *testing.T) {
+	a := newNode(t, "anna")
+	var to []string
+	for i := range exchange.MaxRecipients {
+		to = append(to, fmt.Sprint("p", i))
+		a.stranger(to[i])
+	}
+	body := randomDocument(5 << 10)
+	s := exchange.Submission{
+		To: to, Name: strings.Repeat(`a"`, 127), MediaType: "text/" + strings.Repeat("x", 120), RequestID: strings.Repeat(`"`, exchange.MaxRequestID), Size: -1,
+	}
+	sent, err := a.Submit(t.Context(), s, bytes.NewReader(body))
+	if check(t, err); len(sent) != len(to) {
+		t.Errorf("%d transfers of a document", len(sent))
+	}
+	s.Name, s.RequestID = "", ""
+	if sent, err = a.SubmitMessage(t.Context(), s, bytes.NewReader(body)); err != nil || len(sent) != len(to) {
+		t.Errorf("%d transfers of a message: %v", len(sent), err)
+	}
+	s.To = append(to, "one more")
+	if _, err := a.SubmitMessage(t.Context(), s, bytes.NewReader(body)); record.KindOf(err) != record.Invalid || record.Hint(err) == "" {
+		t.Errorf("one more: %v", err)
 	}
 }
 

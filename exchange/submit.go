@@ -33,6 +33,10 @@ type Submission struct {
 	relay *relay // nil: nothing goes out before C1
 }
 
+// MaxRecipients is to how many partners one call sends: what it promises to all
+// of them is one update of the journal.
+const MaxRecipients = 100
+
 // MaxRequestID is the longest request id in bytes.
 const MaxRequestID = 256
 
@@ -42,6 +46,9 @@ func (s *Submission) check() error {
 	}
 	if len(s.To) == 0 {
 		return record.Errorf(record.Invalid, "no recipient")
+	}
+	if len(s.To) > MaxRecipients {
+		return record.WithHint(record.Errorf(record.Invalid, "%d recipients, %d are allowed", len(s.To), MaxRecipients), "send to the others in another call")
 	}
 	if len(slices.Compact(slices.Sorted(slices.Values(s.To)))) != len(s.To) {
 		return record.Errorf(record.Invalid, "a recipient is named twice")
