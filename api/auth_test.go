@@ -47,7 +47,7 @@ func (h *house) ask(method, path, token string, header http.Header) *http.Respon
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
+	resp, err := h.web.RoundTrip(req)
 	check(h.t, err)
 	h.t.Cleanup(func() { resp.Body.Close() })
 	return resp

@@ -116,7 +116,7 @@ func TestRequestsThatDoNotValidate(t *testing.T) {
 			check(t, err)
 			req.Header = header
 			req.Header.Set("Authorization", "Bearer "+adminToken)
-			resp, err := http.DefaultTransport.RoundTrip(req)
+			resp, err := h.web.RoundTrip(req)
 			check(t, err)
 			p := problem(t, resp)
 			if resp.StatusCode != v.status {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,8 +36,9 @@ type house struct {
 	store *badger.Store
 	x     *exchange.Exchange
 	api   *api.API
-	unix  string // unix:PATH
-	tcp   string // host:port
+	unix  string         // unix:PATH
+	tcp   string         // host:port
+	web   http.Transport // to it alone: ports of other tests' houses come back
 	log   *syncBuffer
 	stop  func() // ends both servers, as the daemon does
 
@@ -136,6 +138,7 @@ func (h *house) serve(log *slog.Logger) {
 	remote, err := api.Listen("127.0.0.1:0")
 	check(t, err)
 	h.tcp = remote.Addr().String()
+	h.t.Cleanup(h.web.CloseIdleConnections)
 	serve := func(l net.Listener, s api.Server) {
 		wg.Go(func() { expect(t, s.Serve(ctx, l)) })
 	}
