@@ -143,7 +143,7 @@ func (h *house) serve(log *slog.Logger) {
 		wg.Go(func() { expect(t, s.Serve(ctx, l)) })
 	}
 	serve(local, api.Server{Handler: h.api.Local(), Log: log})
-	serve(remote, api.Server{Handler: h.api.Remote("dxd.example"), Log: log, HeaderTimeout: 200 * time.Millisecond})
+	serve(remote, api.Server{Handler: h.api.Remote("dxd.example"), Log: log, HeaderTimeout: 2 * time.Second})
 	wg.Go(func() { expect(t, h.x.Run(ctx)) })
 }
 
