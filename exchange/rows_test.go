@@ -67,3 +67,18 @@ func TestALostListOfMessagesHoldsUpNoOther(t *testing.T) {
 		})
 	}
 }
+
+func TestADamagedRowKeepsNoPartnerFromBeingRemoved(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	b.halt()
+	damaged, whole := a.send("bert", []byte("damaged")), a.send("bert", []byte("whole"))
+	check(t, a.store.Update(t.Context(), func(tx blobstore.Tx) error {
+		return tx.Set("x/t/"+blobstore.Key(damaged.ID[:]), []byte("{"))
+	}))
+	_, err := a.book.SetState(t.Context(), "bert", "removed", a.Remove)
+	check(t, err)
+	if v := a.ended(whole.ID); v.Reason != "removed" {
+		t.Errorf("what waited is %s (%s)", v.State, v.Reason)
+	}
+}
