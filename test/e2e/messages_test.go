@@ -133,28 +133,33 @@ func TestADeathAtACommitPointOfMessagesEndsInOneState(t *testing.T) {
 		name   string
 		point  exchange.Point
 		atHome bool // the sender dies
+		free   bool // the partner is there and the lane free: a message is numbered with its promise
 	}{
-		{"the sender dies before its promise", exchange.BeforeQueued, true},
-		{"the sender dies after its promise", exchange.AfterQueued, true},
-		{"the sender dies with a bundle that has no number", exchange.BeforeBundled, true},
-		{"the sender dies with a bundle that was not sent", exchange.AfterBundled, true},
-		{"the sender dies with the receipt in hand", exchange.BeforeDelivered, true},
-		{"the sender dies when all is done", exchange.AfterDelivered, true},
-		{"the recipient dies with all messages in memory", exchange.BeforeReceived, false},
-		{"the recipient dies before its receipt is sent", exchange.AfterReceived, false},
+		{"the sender dies before its promise", exchange.BeforeQueued, true, false},
+		{"the sender dies after its promise", exchange.AfterQueued, true, false},
+		{"the sender dies before a promise with a number", exchange.BeforeQueued, true, true},
+		{"the sender dies after a promise with a number", exchange.AfterQueued, true, true},
+		{"the sender dies with a bundle that has no number", exchange.BeforeBundled, true, false},
+		{"the sender dies with a bundle that was not sent", exchange.AfterBundled, true, false},
+		{"the sender dies with the receipt in hand", exchange.BeforeDelivered, true, false},
+		{"the sender dies when all is done", exchange.AfterDelivered, true, false},
+		{"the recipient dies with all messages in memory", exchange.BeforeReceived, false, false},
+		{"the recipient dies before its receipt is sent", exchange.AfterReceived, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			dieWithMessages(t, c.point, c.atHome)
+			dieWithMessages(t, c.point, c.atHome, c.free)
 		})
 	}
 }
 
 // dieWithMessages sends a few messages, one of which goes alone; either side
 // dies at the point and is started again.
-func dieWithMessages(t *testing.T, point exchange.Point, atHome bool) {
+func dieWithMessages(t *testing.T, point exchange.Point, atHome, free bool) {
 	a, b := newPair(t)
-	b.stop()
+	if !free {
+		b.stop()
+	}
 	dying := b
 	if atHome {
 		a.stop()
@@ -164,13 +169,25 @@ func dieWithMessages(t *testing.T, point exchange.Point, atHome bool) {
 	} else {
 		b.dieAt = point
 	}
+	if free {
+		until(t, "a connection", func() string {
+			p, err := a.Partner(t.Context(), b.alias)
+			check(t, err)
+			if !p.Connected {
+				return "none"
+			}
+			return ""
+		})
+	}
 	const n = 5
 	for i := range n {
 		if _, err := a.submit(b, i); err != nil {
 			break // it died at once
 		}
 	}
-	b.start()
+	if !free {
+		b.launch() // it may die before it is ready
+	}
 	within(t, patience, "death", dying.process.gone)
 	if !dying.process.died() {
 		t.Fatalf("it ended otherwise: %s", dying.process.log)
