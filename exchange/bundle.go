@@ -141,12 +141,7 @@ var errTaken = record.Errorf(record.Conflict, "a message was taken out of its bu
 // they were put, and moves the lane from them to the bundle.
 func (x *Exchange) putBundle(tx blobstore.Tx, b *bundle, to partner.Partner) (Transfer, error) {
 	for _, place := range b.places {
-		if _, err := tx.Get(place); record.KindOf(err) == record.NotFound {
-			return Transfer{}, errTaken
-		} else if err != nil {
-			return Transfer{}, err
-		}
-		if err := tx.Delete(place); err != nil {
+		if err := takeOut(tx, place); err != nil {
 			return Transfer{}, err
 		}
 	}
@@ -166,6 +161,20 @@ func (x *Exchange) putBundle(tx blobstore.Tx, b *bundle, to partner.Partner) (Tr
 	return t, x.putPayload(tx, b, t)
 }
 
+// takeOut takes a message out of its place in the queue.
+func takeOut(tx blobstore.Tx, place blobstore.Key) error {
+	_, err := tx.Get(place)
+	if record.KindOf(err) == record.NotFound {
+		return errTaken
+	}
+	if err != nil {
+		return err
+	}
+	return tx.Delete(place)
+}
+
+// putPayload writes what the openings, the body and the messages of a bundle
+// are found by.
 func (x *Exchange) putPayload(tx blobstore.Tx, b *bundle, t Transfer) error {
 	if err := tx.Set(keyKey(t.ID), x.Keys.WrapFileKey(b.key, t.ID[:])); err != nil {
 		return err

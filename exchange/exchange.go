@@ -1,5 +1,5 @@
-// Package exchange is the heart of dxd: it takes documents from local
-// applications, seals, numbers and signs them, delivers them to partners,
+// Package exchange is the heart of dxd: it takes documents and messages from
+// local applications, seals, numbers and signs them, delivers them to partners,
 // receives what partners send, and keeps the signed receipts of both.
 //
 // It never opens a connection, a file or a key itself: the network, the
@@ -66,7 +66,7 @@ type Retry struct {
 	First, Longest time.Duration
 }
 
-// Exchange moves documents. Its methods may be called by several goroutines.
+// Exchange moves documents and messages. Its methods may be called by several goroutines.
 type Exchange struct {
 	Config
 	outbox outbox
