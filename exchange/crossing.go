@@ -17,6 +17,11 @@ const (
 	// for one that wants to do harm, holds up nobody longer.
 	standAside = 25 * time.Millisecond
 
+	// linger is how long they stay there when the message is through: an
+	// application that waits for one before it sends the next comes back within
+	// that time, and would else meet what got in between.
+	linger = 3 * time.Millisecond
+
 	// stretch is what a document moves after it has stood aside that long.
 	// With it, it moves 40 MB in a second however many messages there are.
 	stretch = 1 << 20
@@ -25,7 +30,7 @@ const (
 // crossing is where the messages and documents of this node meet.
 type crossing struct {
 	mu    sync.Mutex    // guards what follows
-	busy  int           // messages that are worked on
+	busy  int           // messages that are worked on, or were a moment ago
 	until time.Time     // documents stand aside no longer
 	clear chan struct{} // closed when no message is worked on any more
 }
@@ -39,7 +44,7 @@ func (c *crossing) enter() (leave func()) {
 	}
 	c.busy++
 	c.until = time.Now().Add(standAside)
-	return c.leave
+	return func() { time.AfterFunc(linger, c.leave) }
 }
 
 func (c *crossing) leave() {

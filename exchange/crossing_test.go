@@ -27,7 +27,7 @@ func TestDocumentsStandAsideForMessages(t *testing.T) {
 		if w := waits(message, 1); w != 0 {
 			t.Errorf("a message waits for %s", w)
 		}
-		if w := waits(document, 1); w != 10*time.Millisecond {
+		if w := waits(document, 1); w != 10*time.Millisecond+linger {
 			t.Errorf("for a message of 10 ms a document waits for %s", w)
 		}
 		if w := waits(document, 1); w != 0 {
