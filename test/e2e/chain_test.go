@@ -45,6 +45,15 @@ func newChain(t testing.TB, rich ...*org) *chain {
 	return c
 }
 
+// asked is the chain as a stranger asks it, who has no account.
+func (c *chain) asked() *evm.Chain {
+	c.t.Helper()
+	e, err := evm.New(evm.Config{URLs: []string{c.url}, ChainID: devchain.DefaultChainID, Finality: finality})
+	check(c.t, err)
+	c.t.Cleanup(e.Close)
+	return e
+}
+
 func (c *chain) start(fund ...record.Account) {
 	c.t.Helper()
 	var err error

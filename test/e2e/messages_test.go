@@ -56,15 +56,20 @@ func (o *org) submitAll(to *org, n int, kills ...int) (ids []record.TransferID) 
 	return ids
 }
 
-// proves fails unless the evidence of the transfer verifies for this body.
-func (o *org) proves(id record.TransferID, body []byte) {
+// proves fails unless the evidence of the transfer verifies for this body, as
+// far as that goes if no chain is asked.
+func (o *org) proves(id record.TransferID, body []byte, on hashanchor.Chain) {
 	o.t.Helper()
 	file, err := o.Evidence(o.t.Context(), id)
 	check(o.t, err)
 	doc := hashanchor.Document{Digest: sha256.Sum256(body), Length: int64(len(body))}
-	r, err := hashanchor.Verify(o.t.Context(), doc, file, hashanchor.Options{})
+	r, err := hashanchor.Verify(o.t.Context(), doc, file, hashanchor.Options{Chain: on})
 	check(o.t, err)
-	if code := r.ExitCode(); code != hashanchor.ExitUndecided || r.Receipt != "received" { // no chain was asked
+	want := hashanchor.ExitValid
+	if on == nil {
+		want = hashanchor.ExitUndecided
+	}
+	if code := r.ExitCode(); code != want || r.Receipt != "received" {
 		o.t.Errorf("%s: the evidence of %s gives %d, %q: %+v", o.name, id, code, r.Receipt, r.Checks)
 	}
 }
@@ -102,7 +107,13 @@ func TestMessagesSurviveTheDeathOfTheirSender(t *testing.T) {
 	if raceDetector { // with which everything takes ten times as long
 		n = 100
 	}
-	a, b := newPair(t)
+	a, b := newOrg(t, "alpha"), newOrg(t, "beta")
+	c := newChain(t, a, b)
+	for _, o := range []*org{a, b} {
+		o.anchorAt(c.url)
+		o.start()
+	}
+	pair(a, b)
 	b.stop()
 	begun := time.Now()
 	sent := a.submitAll(b, n, n/3, 2*n/3)
@@ -115,14 +126,18 @@ func TestMessagesSurviveTheDeathOfTheirSender(t *testing.T) {
 		t.Errorf("%d messages arrived, or in another order than the %d that were sent", len(got), n)
 	}
 	begun = time.Now()
+	for _, o := range []*org{a, b} {
+		o.wait(patience, sent[n-1], "anchored")
+	}
+	stranger := c.asked()
 	for i, id := range sent {
 		if v := a.transfer(id); v.State != "delivered" || v.Kind != record.Message {
 			t.Errorf("message %d is %s", i, v.State)
 		}
-		a.proves(id, text(i))
+		a.proves(id, text(i), stranger)
 		b.says(id, text(i))
 		if i%20 == 0 {
-			b.proves(id, text(i))
+			b.proves(id, text(i), stranger)
 		}
 	}
 	t.Logf("all are verified after %s", time.Since(begun).Round(time.Millisecond))
@@ -199,7 +214,7 @@ func dieWithMessages(t *testing.T, point exchange.Point, atHome, free bool) {
 		a.delivered(id)
 		for _, o := range []*org{a, b} {
 			o.says(id, text(i))
-			o.proves(id, text(i))
+			o.proves(id, text(i), nil)
 			o.wantTold(id, map[*org]string{a: "transfer.delivered", b: "message.received"}[o])
 		}
 	}
