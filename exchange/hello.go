@@ -16,6 +16,7 @@ type hello struct {
 	Shown   []record.Envelope `json:"shown,omitzero"`   // the other side's records that prove it for its numbers
 	Has     record.RecordID   `json:"has,omitzero"`     // the other side's card that the sender has, if it has those before it
 	History []record.Envelope `json:"history,omitzero"` // cards of the sender before the one in File, newest first
+	Yours   []record.Envelope `json:"yours,omitzero"`   // cards of the other side: the one that the sender has, and those that Shown names
 }
 
 // sayHello calls a partner: each side learns the other's card and addresses.
@@ -66,6 +67,9 @@ func (x *Exchange) sendHello(ctx context.Context, l *link, to record.OrgID, has 
 		return told, err
 	}
 	h.Heads, h.Shown = heads.Envelope, shown
+	if h.Yours, err = x.cardsOf(ctx, to, shown); err != nil {
+		return told, err
+	}
 	if h.Has, err = x.Book.Has(ctx, to); err != nil {
 		return told, err
 	}
@@ -86,6 +90,9 @@ func (x *Exchange) takeHello(ctx context.Context, from record.OrgID, l *link, to
 	}
 	if h.Version != wireVersion {
 		return has, record.Errorf(record.Invalid, "a hello of version %d", h.Version)
+	}
+	if err := x.catchUp(ctx, from, h.Yours); err != nil {
+		return has, err
 	}
 	opened, err := h.File.Open()
 	if err != nil {

@@ -28,7 +28,11 @@ func (b *Book) History(ctx context.Context, has record.RecordID) ([]record.Envel
 			break
 		}
 		var err error
-		if card, err = b.Card(ctx, previous); err != nil {
+		card, err = b.Card(ctx, previous)
+		if record.KindOf(err) == record.NotFound {
+			break // another copy of our state had it
+		}
+		if err != nil {
 			return nil, err
 		}
 		if size += len(card.Bytes()); size > maxHistoryBytes {

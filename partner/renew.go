@@ -42,15 +42,11 @@ func (b *Book) renewLocked(ctx context.Context) error {
 // renew is called with renewing held.
 func (b *Book) renew(ctx context.Context) error {
 	err := b.Journal.Update(ctx, func(tx blobstore.Tx) error {
-		self, err := selfCard(tx)
+		old, err := ownCard(tx)
 		if err != nil {
 			return err
 		}
-		old, err := record.OpenCard(self)
-		if err != nil {
-			return err
-		}
-		next, err := signAfter(b.Keys, old, b.Now())
+		next, err := signAfter(b.Keys, old, old.Body.Serial+1, b.Now())
 		if err != nil {
 			return err
 		}
@@ -70,11 +66,11 @@ func (b *Book) renew(ctx context.Context) error {
 }
 
 // signAfter signs the card that follows an older one.
-func signAfter(keys *crypto.Keyring, old record.Signed[record.Card], now time.Time) (record.Signed[record.Card], error) {
+func signAfter(keys *crypto.Keyring, old record.Signed[record.Card], serial int64, now time.Time) (record.Signed[record.Card], error) {
 	return keys.SignCard(record.Card{
 		Header:   record.Header{Created: now.UnixMilli()},
 		Name:     old.Body.Name,
-		Serial:   old.Body.Serial + 1,
+		Serial:   serial,
 		Previous: old.ID(),
 		Expires:  now.Add(cardValidity).UnixMilli(),
 	})

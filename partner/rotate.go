@@ -19,6 +19,13 @@ const (
 	AfterCard     Point = "after-card"
 )
 
+// The moments when cards of ours are taken that another copy of our state
+// signed.
+const (
+	BeforeCatchUp Point = "before-catch-up"
+	AfterCatchUp  Point = "after-catch-up"
+)
+
 func (b *Book) at(p Point) {
 	if b.Seam != nil {
 		b.Seam(p)

@@ -164,6 +164,14 @@ func selfCard(tx blobstore.ReadTx) (record.Envelope, error) {
 	return record.ParseEnvelope(raw)
 }
 
+func ownCard(tx blobstore.ReadTx) (record.Signed[record.Card], error) {
+	e, err := selfCard(tx)
+	if err != nil {
+		return record.Signed[record.Card]{}, err
+	}
+	return record.OpenCard(e)
+}
+
 // CardByID reads a card that was accepted, or is our own; NotFound if it was not.
 func CardByID(tx blobstore.ReadTx, id record.RecordID) (record.Signed[record.Card], error) {
 	raw, err := tx.Get(cardKey(tx, id))
