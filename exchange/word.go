@@ -20,7 +20,7 @@ type Word struct {
 
 func (w Word) check() error {
 	if len(w.Application) > record.MaxApplication {
-		return record.WithHint(record.Errorf(record.Invalid, "the application's string has %d bytes, %d are allowed", len(w.Application), record.MaxApplication),
+		return record.WithHint(record.Errorf(record.Invalid, "the application's string is longer than %d bytes", record.MaxApplication),
 			"send a document, and name its digest here")
 	}
 	if !utf8.ValidString(w.Application) {

@@ -3,6 +3,7 @@ package p2p
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"dxd/record"
@@ -191,7 +192,8 @@ func dialError(ctx context.Context, err error) error {
 	case gated(err):
 		return record.Errorf(record.Refused, "couldn't connect: the gate is closed: %v", err)
 	}
-	return record.Errorf(record.Unavailable, "couldn't connect: %v", err)
+	// On one line, as people are told: libp2p gives each address one of its own.
+	return record.Errorf(record.Unavailable, "couldn't connect: %s", strings.Join(strings.Fields(err.Error()), " "))
 }
 
 // gated tells whether this host's own gate is why nothing was dialled.

@@ -71,7 +71,7 @@ func (a *app) completeTransferOf(cmd *cobra.Command, f client.Filter) ([]string,
 	return a.suggest(cmd, func(ctx context.Context, c *client.Client) (words []string, err error) {
 		transfers, err := c.Transfers(ctx, f)
 		for _, t := range transfers {
-			words = append(words, t.ID.String()+"\t"+t.State+" "+t.Name)
+			words = append(words, t.ID.String()+"\t"+t.State+" "+title(t))
 		}
 		return words, err
 	})

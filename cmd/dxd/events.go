@@ -45,9 +45,13 @@ name: a second one takes over, and the first ends.`,
 		}
 		return a.events(ctx, c, o, f)
 	})
-	cmd.PreRunE = func(*cobra.Command, []string) error {
-		if o.after < 0 {
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		switch {
+		case o.after < 0:
 			return record.Errorf(record.Invalid, "--after takes the number of an event, from 0")
+		case cmd.Flags().Changed("name") && o.name == "":
+			// A variable of a script that is not set must not read without a name.
+			return record.Errorf(record.Invalid, "--name is empty")
 		}
 		return nil
 	}

@@ -30,9 +30,10 @@ func (a *app) getCommand() *cobra.Command {
 	var o getOptions
 	cmd := &cobra.Command{
 		Use:   "get ID",
-		Short: "Write the document of a transfer to a file or to standard output",
-		Long: `Write the document of a transfer to a file or to standard output. It is hashed
-again before it is released.`,
+		Short: "Write a document or message to a file or to standard output",
+		Long: `Write the document or message of a transfer to a file or to standard output. It
+is hashed again before it is released. A message has no name: in a directory its
+file has that of its id.`,
 		Example: `  dxd get ID -o contract.pdf
   dxd get ID -o inbox/        under the name that the sender gave
   dxd get ID | tar x`,
@@ -110,8 +111,36 @@ func (a *app) getToStdout(ctx context.Context, c *client.Client, id record.Trans
 		bar.done()
 	}
 	defer bar.done()
-	_, err = io.Copy(a.out, bar.reader(content))
+	if !terminal {
+		_, err = io.Copy(a.out, bar.reader(content))
+		return err
+	}
+	return copyLines(a.out, content)
+}
+
+// copyLines copies text, and ends a last line that has no end: the shell's
+// prompt would stand behind it.
+func copyLines(out io.Writer, text io.Reader) error {
+	last := &lastByte{Reader: text, b: '\n'}
+	if _, err := io.Copy(out, last); err != nil || last.b == '\n' {
+		return err
+	}
+	_, err := io.WriteString(out, "\n")
 	return err
+}
+
+// lastByte remembers the last byte that was read.
+type lastByte struct {
+	io.Reader
+	b byte
+}
+
+func (l *lastByte) Read(p []byte) (int, error) {
+	n, err := l.Reader.Read(p)
+	if n > 0 {
+		l.b = p[n-1]
+	}
+	return n, err
 }
 
 // rehearse reads the document to its end, where its digest is compared, and
@@ -133,7 +162,7 @@ func (a *app) rehearse(ctx context.Context, c *client.Client, id record.Transfer
 }
 
 func errBinary() error {
-	return record.WithHint(record.Errorf(record.Invalid, "the document is not plain text, and a terminal is no place for it"),
+	return record.WithHint(record.Errorf(record.Invalid, "this is not plain text, and a terminal is no place for it"),
 		"-o FILE writes it to a file; in a pipe it goes to the next program")
 }
 

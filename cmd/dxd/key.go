@@ -61,11 +61,16 @@ the state directory afterwards: an older one lacks the key.
 	return cmd
 }
 
+// maxKey is how much of a key people are shown: all of it, but of a recipient
+// key, which fills a screen, the beginning.
+const maxKey = 80
+
 func (a *app) rotateKey(ctx context.Context, c *client.Client, role string, now bool) error {
 	made, err := c.RotateKey(ctx, role, now)
 	if err != nil {
 		return err
 	}
-	return a.print(made, field{"role", made.Role}, field{"new key", record.Printable(made.Key, maxCell)},
+	a.say("make a new backup of the state directory: an older one lacks this key")
+	return a.print(made, field{"role", made.Role}, field{"new key", record.Printable(made.Key, maxKey)},
 		field{"card", strconv.FormatInt(made.Serial, 10)}, field{"waits for", strings.Join(made.WaitsFor, ", ")})
 }

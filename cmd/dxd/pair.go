@@ -65,14 +65,22 @@ func (a *app) pair(ctx context.Context, c *client.Client, args []string, o addOp
 	p.clock.stop()
 	cancel() // a question that is still open is none any more
 	if p.asked {
-		if own := <-p.answered; own != nil && !errors.Is(own, context.Canceled) {
-			err = own
-		}
+		err = whichEnded(<-p.answered, err)
 	}
 	if err != nil {
 		return err
 	}
 	return p.report(paired)
+}
+
+// whichEnded gives the reason why a pairing ended: the person's own answer had
+// an error, unless it only came when all was over.
+func whichEnded(own, err error) error {
+	late := errors.Is(own, context.Canceled) || err != nil && record.KindOf(own) == record.NotFound
+	if own == nil || late {
+		return err
+	}
+	return own
 }
 
 // readTicket gives the ticket without what copying may have put into it; ""
@@ -147,12 +155,17 @@ func (p *pairing) answer(ctx context.Context, now apitype.Pairing) error {
 		return record.Errorf(record.Internal, "the daemon asks about nobody")
 	}
 	p.a.say("the other side is here: " + other.Name + ", fingerprint " + other.Fingerprint.String())
+	if other.Known {
+		p.a.say("they are your partner " + other.Alias + " already: to say yes takes their card of today")
+	}
 	err := p.a.confirm(ctx, candidate{other.Name, other.Fingerprint, other.Serial, other.Expires, other.Addresses}, true, p.o)
 	if err == nil {
 		err = p.accept(ctx, now.ID, *other)
 	}
 	if err != nil && ctx.Err() == nil {
-		if _, refusal := p.c.AnswerPairing(ctx, now.ID, false, ""); refusal != nil && record.KindOf(refusal) != record.NotFound {
+		_, refusal := p.c.AnswerPairing(ctx, now.ID, false, "")
+		// A no that the end of the pairing overtook was not needed any more.
+		if refusal != nil && ctx.Err() == nil && record.KindOf(refusal) != record.NotFound {
 			err = errors.Join(err, refusal)
 		}
 	}
@@ -170,10 +183,14 @@ func (p *pairing) accept(ctx context.Context, id string, other apitype.Met) erro
 			}
 		}
 		_, err := p.c.AnswerPairing(ctx, id, true, alias)
-		if kind := record.KindOf(err); !choose || kind != record.Invalid && kind != record.Conflict {
+		kind := record.KindOf(err)
+		if !choose || kind != record.Invalid && kind != record.Conflict {
 			return err
 		}
 		p.a.say(err.Error())
+		if kind == record.Invalid {
+			p.a.say("hint: " + record.Hint(err))
+		}
 	}
 }
 

@@ -36,7 +36,7 @@ func (a *app) partnerListCommand() *cobra.Command {
 			return err
 		}
 		if len(partners) == 0 && !a.json {
-			a.say("no partners yet: `dxd partner add FILE --alias NAME` accepts the card that one hands over")
+			a.say("no partners yet: `dxd pair` prints a ticket for one; `dxd partner add FILE --alias NAME` accepts the card that one hands over")
 		}
 		rows := make([][]string, 0, len(partners))
 		for _, p := range partners {
@@ -62,7 +62,10 @@ func (a *app) partnerShowCommand() *cobra.Command {
 }
 
 func lastSeen(p apitype.Partner) string {
-	if p.LastSeen == nil {
+	switch {
+	case p.Connected:
+		return "now" // the time is that of an earlier connection
+	case p.LastSeen == nil:
 		return ""
 	}
 	return localTime(*p.LastSeen)

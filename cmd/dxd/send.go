@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"time"
@@ -112,6 +113,9 @@ func (a *app) submit(ctx context.Context, c *client.Client, doc document, o send
 	// At this point it is queued: whatever comes, its ids are told.
 	errs := a.waitAll(ctx, c, &sent, o)
 	err = worst(append(errs, a.printSent(sent)))
+	if errors.Is(err, context.Canceled) {
+		a.say("delivery goes on; `dxd transfers` shows how far it is, `dxd cancel` stops it")
+	}
 	for _, other := range errs {
 		if other != nil && other != err {
 			a.say("error: " + other.Error())

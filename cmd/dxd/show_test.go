@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dxd/api/apitype"
+	"dxd/client"
 	"dxd/hashanchor"
 	"dxd/record"
 )
@@ -45,10 +46,52 @@ func TestATerminalGetsPlainTextOnly(t *testing.T) {
 	}
 }
 
+func TestTextOnATerminalEndsItsLastLine(t *testing.T) {
+	for text, want := range map[string]string{"": "", "hello": "hello\n", "hello\n": "hello\n", "two\nlines": "two\nlines\n"} {
+		var out bytes.Buffer
+		if err := copyLines(&out, strings.NewReader(text)); err != nil || out.String() != want {
+			t.Errorf("%q: %q, error %v", text, out.String(), err)
+		}
+	}
+}
+
+func TestWhoStopsWaitingIsToldThatDeliveryGoesOn(t *testing.T) {
+	c, err := client.New(client.Config{API: "unix:" + t.TempDir() + "/none.sock"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	var out, stderr bytes.Buffer
+	a := &app{out: &out, stderr: &stderr}
+	err = a.submit(ctx, c, document{io.NopCloser(strings.NewReader("")), "d", 0}, sendOptions{wait: "delivered"},
+		func(context.Context, client.Submission, io.Reader, int64) (apitype.Submitted, error) {
+			cancel()
+			return apitype.Submitted{Transfers: []apitype.SubmittedTransfer{{To: "bolt", State: "queued"}}}, nil
+		})
+	if !errors.Is(err, context.Canceled) || !strings.Contains(out.String(), "bolt  queued") || !strings.Contains(stderr.String(), "delivery goes on") {
+		t.Errorf("error %v, printed %q, said %q", err, out.String(), stderr.String())
+	}
+}
+
 func TestANameFromASenderIsNeitherHiddenNorAFlag(t *testing.T) {
 	for name, want := range map[string]string{".bashrc": "_bashrc", "-rf": "_rf", "a.txt": "a.txt", "a-b": "a-b"} {
 		if got := safeName(name); got != want {
 			t.Errorf("safeName(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestAPairingEndsForTheReasonThatCameFirst(t *testing.T) {
+	theirs := record.Errorf(record.Refused, "the other side did not accept")
+	for name, tt := range map[string]struct{ own, err, want error }{
+		"both said yes":                    {nil, nil, nil},
+		"they said no while we were asked": {context.Canceled, theirs, theirs},
+		"they said no before we said yes":  {record.Errorf(record.NotFound, "it has ended"), theirs, theirs},
+		"we said no":                       {io.ErrClosedPipe, record.Errorf(record.Invalid, "no"), io.ErrClosedPipe},
+	} {
+		if got := whichEnded(tt.own, tt.err); got != tt.want {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
 		}
 	}
 }

@@ -106,7 +106,15 @@ func (a *app) transfers(ctx context.Context, c *client.Client, o listOptions) er
 		if t.Erased {
 			state += ", erased"
 		}
-		rows = append(rows, []string{t.ID.String(), t.Direction, dash(t.Partner), state, t.Anchor, bytesOf(t.Size), localTime(t.Created), t.Name})
+		rows = append(rows, []string{t.ID.String(), t.Direction, dash(t.Partner), state, t.Anchor, bytesOf(t.Size), localTime(t.Created), title(t)})
 	}
 	return a.printTable(all, []string{"ID", "WAY", "PARTNER", "STATE", "ANCHOR", "SIZE", "CREATED", "NAME"}, rows)
+}
+
+// title is what a person tells a transfer by: a message has no name.
+func title(t apitype.Transfer) string {
+	if t.Name == "" {
+		return "(" + string(t.Kind) + ")"
+	}
+	return t.Name
 }

@@ -73,6 +73,7 @@ func (w *waiting) wait(ctx context.Context, sent *apitype.SubmittedTransfer, i i
 			"it goes on; `dxd transfer "+sent.ID.String()+"` shows how far it is")
 	}
 	if err != nil {
+		w.lookOnceMore(sent)
 		return err
 	}
 	sent.State = t.State
