@@ -117,6 +117,7 @@ func (o *org) sendMany(to *org, n int) {
 }
 
 func TestAConsumerThatIsKilledSeesEveryEvent(t *testing.T) {
+	t.Parallel()
 	transfers := 2000
 	if raceDetector { // with which everything takes ten times as long
 		transfers = 300

@@ -103,6 +103,7 @@ func (o *org) arrivals() (ids []record.TransferID) {
 }
 
 func TestMessagesSurviveTheDeathOfTheirSender(t *testing.T) {
+	t.Parallel()
 	n := 1000
 	if raceDetector { // with which everything takes ten times as long
 		n = 100
