@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -234,7 +235,9 @@ func TestAddressesAnnouncedByIdentifyAreNotLearnt(t *testing.T) {
 	}
 }
 
-// fill opens silent connections to h until one is turned away, and gives them.
+// fill opens silent connections to h, more than it takes, and gives them. They
+// are taken one after the other: when the last has been turned away, none waits
+// any more that could take what is kept for others.
 func fill(t *testing.T, h *Host) []net.Conn {
 	t.Helper()
 	var conns []net.Conn
@@ -249,6 +252,14 @@ func fill(t *testing.T, h *Host) []net.Conn {
 			t.Fatal(err)
 		}
 		conns = append(conns, c)
+	}
+	last := conns[len(conns)-1]
+	if err := last.SetReadDeadline(time.Now().Add(acceptTimeout)); err != nil {
+		t.Fatal(err)
+	}
+	var e net.Error
+	if _, err := io.Copy(io.Discard, last); errors.As(err, &e) && e.Timeout() {
+		t.Fatal("the last connection was not turned away")
 	}
 	return conns
 }
