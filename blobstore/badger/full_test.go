@@ -57,8 +57,8 @@ func fill(t *testing.T, dir string, leave int64) (empty func()) {
 }
 
 func TestAFullDiskRefusesAndRecovers(t *testing.T) {
-	dir := smallDisk(t, 100)
-	s := open(t, filepath.Join(dir, "store"), Options{})
+	dir := smallDisk(t, 150)
+	s := open(t, filepath.Join(dir, "store"), Options{Reserve: 4 * floor}) // half of which only deletions may touch
 	set(t, s, "b", []byte("1"))
 	empty := fill(t, dir, 0)
 	wantKind(t, s.Update(context.Background(), func(tx blobstore.Tx) error { return tx.Set("a", nil) }), record.Full)
