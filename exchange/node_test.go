@@ -34,7 +34,7 @@ type node struct {
 	stop  func()
 
 	listen []string
-	seam   func(exchange.Point)
+	seam   atomic.Pointer[func(exchange.Point)]
 	wrap   func(exchange.Stream) exchange.Stream // around streams that it opens
 	files  func(blobstore.Files) blobstore.Files // around its payload files, from the next start on
 	now    func() time.Time
@@ -73,6 +73,15 @@ func (n *node) start() {
 	n.begin()
 }
 
+// seen has f see each commit point from now on; nil nobody.
+func (n *node) seen(f func(exchange.Point)) {
+	if f == nil {
+		n.seam.Store(nil)
+		return
+	}
+	n.seam.Store(&f)
+}
+
 func (n *node) begin() {
 	t := n.t
 	t.Helper()
@@ -100,8 +109,8 @@ func (n *node) begin() {
 		Journal: n.store, Files: files, Keys: n.keys, Book: n.book, Network: opener{n}, Addrs: n.host.Addrs,
 		Beacon: func() record.Beacon { return record.Beacon{} }, Now: func() time.Time { return n.now() }, Log: log,
 		Seam: func(p exchange.Point) {
-			if n.seam != nil {
-				n.seam(p)
+			if f := n.seam.Load(); f != nil {
+				(*f)(p)
 			}
 		},
 		Retain: n.retain,

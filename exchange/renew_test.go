@@ -64,14 +64,14 @@ func TestAReceiptUnderACardThatTheSenderMissedArrives(t *testing.T) {
 	pair(t, a, b)
 	a.delivered(a.send("bert", []byte("connects")).ID)
 	check(t, b.book.Renew(t.Context())) // and nobody calls
-	b.seam = func(p exchange.Point) {
+	b.seen(func(p exchange.Point) {
 		if p == exchange.AfterReceived {
 			check(t, b.book.Renew(b.t.Context()))
 		}
-	}
+	})
 	id := a.send("bert", []byte("received under the second card, told under the third")).ID
 	a.delivered(id)
-	b.seam = nil
+	b.seen(nil)
 	if _, receipts := a.records(id); len(receipts) != 1 {
 		t.Errorf("%d receipts", len(receipts))
 	}

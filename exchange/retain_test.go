@@ -210,19 +210,19 @@ func TestADeathInAnErasureEndsInOneState(t *testing.T) {
 			sent := a.send("bert", []byte("a document"))
 			a.delivered(sent.ID)
 			died := make(chan struct{})
-			a.seam = func(p exchange.Point) {
+			a.seen(func(p exchange.Point) {
 				if p == point {
 					close(died)
 					runtime.Goexit() // nothing behind the point happens
 				}
-			}
+			})
 			a.retain.Sent = 7 * day
 			a.awake(8 * day)
 			<-died
 			if a.filesLeft() != 1 {
 				t.Error("the file went before the journal said so")
 			}
-			a.seam = nil
+			a.seen(nil)
 			a.awake(8 * day)
 			a.erased(sent.ID)
 			a.keepsNoFile()
