@@ -280,7 +280,10 @@ func TestOneManifestStandsForOneBundle(t *testing.T) {
 	if got := len(b.leaves()); got != leaves {
 		t.Errorf("%d more records were signed about the manifest", got-leaves)
 	}
-	if alarms := b.events(event.Alarm); len(alarms) != 1 || !alarms[0].ID.IsZero() || alarms[0].Bundle.IsZero() {
-		t.Errorf("the alarms are %+v", alarms)
+	// A hello may have told meanwhile that anna lacks the number that the
+	// forgery took: an alarm about a lane, which names no bundle.
+	alarms := slices.DeleteFunc(b.events(event.Alarm), func(e event.Event) bool { return e.Bundle.IsZero() })
+	if len(alarms) != 1 || !alarms[0].ID.IsZero() {
+		t.Errorf("the alarms about bundles are %+v", alarms)
 	}
 }
