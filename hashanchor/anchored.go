@@ -87,30 +87,46 @@ func (v *verifier) checkChainID() error {
 const (
 	mendNoProof  = "whoever took the evidence can take it again once the transfer's anchor is final"
 	mendNotFinal = "nobody needs to: verify again later"
-	mendNoChain  = "ask a chain: --rpc URL"
+	mendNoChain  = "ask a chain: --rpc URL; or, of a file with a state proof, whoever knows the block's hash: --block-hash"
 	mendAnchor   = "ask another endpoint; if it says the same, the organisation whose account it is can anchor the record anew"
 )
 
-// checkChain takes the steps for which a chain is asked.
+// checkChain takes the steps for which a chain is asked, or the blocks that
+// the verifier knows.
 func (v *verifier) checkChain(ctx context.Context) error {
+	asked := v.o.Chain != nil || len(v.o.Blocks) > 0
+	if asked {
+		if err := v.checkStateBlocks(ctx); err != nil || v.failed() {
+			return err
+		}
+	}
 	proof := v.proofOf(v.statement.id)
 	switch {
 	case proof == nil:
 		v.addUndecided(CheckAnchor, "the file has no proof that the "+v.statement.what+" is anchored", mendNoProof)
-	case v.o.Chain == nil:
-		v.addUndecided(CheckAnchor, fmt.Sprintf("no chain was asked whether the root stands in block %d of chain %d", v.Block, v.ChainID), mendNoChain)
+	case !asked:
+		v.addUndecided(CheckAnchor, v.unasked(), mendNoChain)
 	default:
 		if err := v.checkAnchor(ctx, proof.Anchor); err != nil {
 			return err
 		}
 	}
-	if v.o.Chain == nil {
+	if !asked {
 		return nil
 	}
-	if err := v.checkReceiptAnchors(ctx); err != nil {
-		return err
+	if err := v.checkReceiptAnchors(ctx); err != nil || len(v.o.Blocks) > 0 {
+		return err // the hash of a beacon's block does not say its time
 	}
 	return v.checkBeacon(ctx)
+}
+
+// unasked says what there is to ask.
+func (v *verifier) unasked() string {
+	text := fmt.Sprintf("no chain was asked whether the root stands in block %d of chain %d", v.Block, v.ChainID)
+	for _, b := range v.blocks {
+		text += fmt.Sprintf(", nor anybody whether block %d has the hash %s", b.Block, b.Hash)
+	}
+	return text
 }
 
 // checkAnchor asks for the record's own anchor.
@@ -121,6 +137,8 @@ func (v *verifier) checkAnchor(ctx context.Context, a Anchor) error {
 		return err
 	case differs != nil:
 		v.add(CheckAnchor, "", differs)
+	case found.Standing == "":
+		v.addUndecided(CheckAnchor, fmt.Sprintf("the file has no state proof of the root in block %d, and no chain was to be asked", a.Block), mendNoState)
 	case found.Standing == Missing:
 		v.addUndecided(CheckAnchor, fmt.Sprintf("the root stands in block %d, but the chain's endpoint has only come to %d", a.Block, found.Head), mendNotFinal)
 	case found.Standing == Included:
@@ -151,6 +169,10 @@ func (v *verifier) checkReceiptAnchors(ctx context.Context) error {
 			v.add(CheckReceived, "", differs)
 			return nil
 		}
+		if found.Standing == "" {
+			v.addUndecided(CheckReceived, fmt.Sprintf("the file has no state proof of a receipt's root in block %d, and no chain was to be asked", p.Anchor.Block), mendNoState)
+			return nil
+		}
 		detail += fmt.Sprintf("; a receipt, and so the manifest, was anchored in block %d at %s", p.Anchor.Block, utc(p.Anchor.Time*1000))
 		if found.Standing != Final {
 			detail += ", which is not final yet"
@@ -165,6 +187,9 @@ func (v *verifier) checkReceiptAnchors(ctx context.Context) error {
 // lookup asks the chain for an anchor. differs says that the chain knows
 // better; an endpoint that has not come as far as the block knows nothing.
 func (v *verifier) lookup(ctx context.Context, a Anchor) (found Found, differs, err error) {
+	if len(v.o.Blocks) > 0 {
+		return v.lookupState(a), nil, nil
+	}
 	found, err = v.o.Chain.Lookup(ctx, a)
 	switch {
 	case record.KindOf(err) == record.Invalid:

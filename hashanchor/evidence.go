@@ -26,28 +26,15 @@ type Evidence struct {
 	Opening  record.Opening    `json:"opening"`
 	Path     []record.Hash     `json:"path"`   // from the opening to the record's root
 	Proofs   []Proof           `json:"proofs"` // of the record, then of the receipts; at most one each
-}
 
-// evidenceFile is an evidence file with the members that later versions of
-// this format may fill.
-type evidenceFile struct {
-	Evidence
-	StateProof unknown `json:"state_proof,omitzero"`
-}
-
-// unknown is the type of a reserved member: it can't be filled. To skip it
-// would be to let something unchecked stand in a file that verifies.
-type unknown struct{}
-
-func (*unknown) UnmarshalJSON([]byte) error {
-	return record.Errorf(record.Invalid, "this evidence holds a state proof, which this version of dxd can't check: verify it with a newer one")
+	StateProof []StateProof `json:"state_proof,omitzero"` // of the proofs' anchors; nil if none was asked for
 }
 
 // Bytes is the evidence file, with a line break at its end. The type is
 // filled in.
 func (e Evidence) Bytes() ([]byte, error) {
 	e.Type = EvidenceType
-	data, err := record.Marshal(evidenceFile{Evidence: e})
+	data, err := record.Marshal(e)
 	if err != nil {
 		return nil, record.Errorf(record.Invalid, "couldn't encode evidence: %w", err)
 	}
@@ -63,7 +50,7 @@ func ParseEvidence(data []byte) (*Evidence, error) {
 	if len(data) > MaxEvidence {
 		return nil, record.Errorf(record.Invalid, "an evidence file of %d bytes, %d are allowed", len(data), MaxEvidence)
 	}
-	var f evidenceFile
+	var f Evidence
 	if err := record.Unmarshal(bytes.TrimRight(data, "\r\n"), &f); err != nil {
 		return nil, record.Errorf(record.Invalid, "not an evidence file: %w", err)
 	}
@@ -79,10 +66,27 @@ func ParseEvidence(data []byte) (*Evidence, error) {
 			return nil, err
 		}
 	}
+	if err := f.checkStateForm(); err != nil {
+		return nil, err
+	}
 	if err := checkOpeningForm(f.Opening); err != nil {
 		return nil, err
 	}
-	return &f.Evidence, nil
+	return &f, nil
+}
+
+// checkStateForm refuses a list of state proofs that is empty: it says what no
+// list says, in other bytes.
+func (e *Evidence) checkStateForm() error {
+	if e.StateProof != nil && len(e.StateProof) == 0 || len(e.StateProof) > len(e.Proofs) {
+		return record.Errorf(record.Invalid, "%d state proofs for %d proofs", len(e.StateProof), len(e.Proofs))
+	}
+	for _, s := range e.StateProof {
+		if err := s.check(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkOpeningForm reads the opening's bytes as they stand in the file:

@@ -8,20 +8,22 @@ import (
 
 // The names of the checks, in their order. Scripts may rely on them.
 const (
-	CheckFile      = "file"      // the evidence file has its one form
-	CheckCards     = "cards"     // each card is signed by its root and by each key on it
-	CheckRecord    = "record"    // manifest or notarisation is signed, and names these cards
-	CheckSender    = "sender"    // is the one that the verifier knows
-	CheckRecipient = "recipient" // likewise
-	CheckOpening   = "opening"   // leads to the record's root
-	CheckDocument  = "document"  // has the digest and the length of the opening
-	CheckReceipts  = "receipts"  // are the recipient's, about this item
-	CheckProofs    = "proofs"    // lead from these records to anchored roots
-	CheckValidity  = "validity"  // no card had expired
-	CheckChain     = "chain"     // is the one that the verifier asked for
-	CheckAnchor    = "anchor"    // the record's root stands on the chain, and for good
-	CheckReceived  = "receipt-anchor"
-	CheckNotBefore = "not-before" // the block that the record names is on the chain
+	CheckFile       = "file"        // the evidence file has its one form
+	CheckCards      = "cards"       // each card is signed by its root and by each key on it
+	CheckRecord     = "record"      // manifest or notarisation is signed, and names these cards
+	CheckSender     = "sender"      // is the one that the verifier knows
+	CheckRecipient  = "recipient"   // likewise
+	CheckOpening    = "opening"     // leads to the record's root
+	CheckDocument   = "document"    // has the digest and the length of the opening
+	CheckReceipts   = "receipts"    // are the recipient's, about this item
+	CheckProofs     = "proofs"      // lead from these records to anchored roots
+	CheckStateProof = "state-proof" // leads from the proofs' anchors to the hashes of blocks
+	CheckValidity   = "validity"    // no card had expired
+	CheckChain      = "chain"       // is the one that the verifier asked for
+	CheckStateBlock = "state-block" // those blocks are the chain's, or those that the verifier knows
+	CheckAnchor     = "anchor"      // the record's root stands on the chain, and for good
+	CheckReceived   = "receipt-anchor"
+	CheckNotBefore  = "not-before" // the block that the record names is on the chain
 )
 
 // Check is one step of a verification, in plain words.
@@ -56,6 +58,8 @@ type Report struct {
 	AnchoredBy string     `json:"anchored_by"` // "sender" or "recipient", "" if there is no proof
 	ChainID    int64      `json:"chain_id"`
 	Block      int64      `json:"block"`
+
+	StateBlocks []record.Beacon `json:"state_blocks,omitzero"` // to which the file's state proofs lead; whose they are, another has to say
 }
 
 // The outcomes of `dxd verify`.

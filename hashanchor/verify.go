@@ -23,6 +23,9 @@ type Options struct {
 	Contract  record.Account     // the contract that must be meant; zero: whatever Chain takes
 	Sender    record.Fingerprint // zero: any, told as claimed
 	Recipient record.Fingerprint // likewise
+
+	CheckState CheckState    // nil: evidence with a state proof is refused
+	Blocks     []record.Hash // blocks of the chain that the verifier knows; then no chain is asked
 }
 
 // verifier is one verification on its way. Each step leaves what the later
@@ -34,6 +37,8 @@ type verifier struct {
 	cards     []record.Signed[record.Card]
 	statement statement
 	receipts  []record.Signed[record.Receipt]
+	states    map[Anchor]record.Beacon // the block to which the state proof of an anchor leads
+	blocks    []record.Beacon          // those blocks, one for each state proof
 }
 
 // statement is what a manifest and a notarisation have in common.
@@ -85,6 +90,7 @@ func (v *verifier) checkFile(data []byte, doc Document) {
 	v.add(CheckDocument, "the document has the digest and the length that were signed", v.checkDocument(doc))
 	v.add(CheckReceipts, "every receipt is by the recipient and about this item", hint(v.openReceipts(), mendFile))
 	v.add(CheckProofs, "each proof leads from a record of this file to an anchored root", hint(v.checkProofs(), mendFile))
+	v.checkStates()
 	v.add(CheckValidity, "no card had expired when its key signed", v.checkValidity())
 	if v.o.ChainID != 0 && len(v.e.Proofs) > 0 {
 		v.add(CheckChain, fmt.Sprintf("the evidence names chain %d", v.o.ChainID), v.checkChainID())

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common/hexutil"
+
 	"dxd/crypto"
 	"dxd/hashanchor"
 	"dxd/hashanchor/evm"
@@ -226,3 +228,30 @@ const secret = "s3cr3t-k3y"
 
 // brief is a timeout that a loopback answer meets and a silent server doesn't.
 const brief = 300 * time.Millisecond
+
+// mutated is what the target answers, changed.
+func mutated(t *testing.T, target string, r request, change func(result map[string]any)) any {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": r.Method, "params": r.Params})
+	if err != nil {
+		t.Errorf("couldn't ask: %v", err)
+	}
+	var whole bytes.Buffer
+	forward(t, &whole, target, body)
+	var answer struct {
+		Result map[string]any `json:"result"`
+	}
+	if err := json.Unmarshal(whole.Bytes(), &answer); err != nil {
+		t.Errorf("not an answer: %v", err)
+	}
+	change(answer.Result)
+	return answer.Result
+}
+
+func hexes(nodes [][]byte) []string {
+	all := []string{}
+	for _, n := range nodes {
+		all = append(all, hexutil.Encode(n))
+	}
+	return all
+}

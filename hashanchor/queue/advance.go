@@ -169,6 +169,9 @@ func (b *batch) finish(tx blobstore.Tx) error {
 	}
 	t.Final += b.Size
 	b.Sent = nil
+	if err := want(tx, b.Anchor); err != nil {
+		return err
+	}
 	if err := set(tx, keyTally, t); err != nil {
 		return err
 	}

@@ -51,6 +51,10 @@ type Ledger interface {
 
 	// Lookup is that of hashanchor.Chain.
 	Lookup(ctx context.Context, a hashanchor.Anchor) (hashanchor.Found, error)
+
+	// StateProof gives checked state proofs of anchors at one final block,
+	// with an empty slot for each that this block does not have.
+	StateProof(ctx context.Context, anchors []hashanchor.Anchor) (hashanchor.State, error)
 }
 
 // Wallet is what the queue needs to anchor a root.
@@ -112,6 +116,9 @@ type Queue struct {
 	retry *backoff.ExponentialBackOff
 	sent  map[int64]time.Time // when this process last sent a batch's transaction; Run's alone
 	next  blobstore.Key       // where the next look at pushed proofs begins; Run's alone
+
+	states     time.Time // when state proofs are asked for again; Run's alone
+	stateFault string    // why there were none, as it was logged; Run's alone
 
 	mu     sync.Mutex // guards what follows
 	beacon record.Beacon

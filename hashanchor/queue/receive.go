@@ -158,6 +158,9 @@ func (q *Queue) settle(ctx context.Context, e blobstore.Entry, p pushed, v verdi
 		if err := tx.Delete(e.Key); err != nil || v == wrong {
 			return err
 		}
+		if err := want(tx, p.Proof.Anchor); err != nil {
+			return err
+		}
 		return q.putProof(tx, p.Proof, false)
 	})
 }

@@ -197,7 +197,11 @@ func (q *Queue) work(ctx context.Context, due bool) (o outcome, err error) {
 		o.busy, o.waits = o.busy || o.closed, o.closed
 	}
 	left, err := q.checkPushed(ctx, head)
-	o.busy = o.busy || left
+	if err != nil {
+		return o, err
+	}
+	more, err := q.takeStates(ctx)
+	o.busy = o.busy || left || more
 	return o, err
 }
 
