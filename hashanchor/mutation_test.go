@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,16 +17,17 @@ import (
 // number and each list changed, each member removed. The payloads of signed
 // records are strings here, and so change as well.
 func mutate(t *testing.T, data []byte, try func(what string, changed []byte)) {
-	var tree any
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
-	must(t, dec.Decode(&tree))
+	tree := ordered(t, dec)
 	text := strings.TrimSpace(string(data))
+	if string(encode(t, tree)) != text {
+		t.Fatal("the unchanged file comes out otherwise: no change would mean anything")
+	}
 	var walk func(path string, v any, put func(any))
 	emit := func(path string) {
-		changed := strings.TrimSpace(string(orderLike(t, text, tree)))
-		if changed != text {
-			try(path, []byte(changed))
+		if changed := encode(t, tree); string(changed) != text {
+			try(path, changed)
 		}
 	}
 	walk = func(path string, v any, put func(any)) {
@@ -35,16 +37,17 @@ func mutate(t *testing.T, data []byte, try func(what string, changed []byte)) {
 			put(v)
 		}
 		switch v := v.(type) {
-		case map[string]any:
-			for name, child := range v {
-				walk(path+"."+name, child, func(c any) { v[name] = c })
-				delete(v, name)
-				emit(path + " without " + name)
-				v[name] = child
+		case *object:
+			for i, m := range v.members {
+				walk(path+"."+m.name, m.value, func(c any) { v.members[i].value = c })
+				whole := v.members
+				v.members = slices.Delete(slices.Clone(whole), i, i+1)
+				emit(path + " without " + m.name)
+				v.members = whole
 			}
-			v["zzz"] = "more"
+			v.members = append(v.members, member{"zzz", "more"})
 			emit(path + " with more")
-			delete(v, "zzz")
+			v.members = v.members[:len(v.members)-1]
 		case []any:
 			for i, child := range v {
 				walk(path+"["+strconv.Itoa(i)+"]", child, func(c any) { v[i] = c })
@@ -87,35 +90,53 @@ func mutateString(v string, set func(how string, changed any)) {
 	set("null", nil)
 }
 
-// orderLike encodes the tree with each object's members in the order in which
-// the original text first has them, so that the order alone refuses nothing.
-func orderLike(t *testing.T, text string, v any) []byte {
+// object keeps the order of its members, so that the order alone refuses
+// nothing.
+type object struct{ members []member }
+
+type member struct {
+	name  string
+	value any
+}
+
+// ordered reads the next value.
+func ordered(t *testing.T, dec *json.Decoder) any {
+	token, err := dec.Token()
+	must(t, err)
+	switch token {
+	case json.Delim('{'):
+		o := &object{}
+		for dec.More() {
+			name, err := dec.Token()
+			must(t, err)
+			o.members = append(o.members, member{name.(string), ordered(t, dec)})
+		}
+		_, err = dec.Token()
+		must(t, err)
+		return o
+	case json.Delim('['):
+		list := []any{}
+		for dec.More() {
+			list = append(list, ordered(t, dec))
+		}
+		_, err = dec.Token()
+		must(t, err)
+		return list
+	}
+	return token
+}
+
+func encode(t *testing.T, v any) []byte {
+	var parts []string
 	switch v := v.(type) {
-	case map[string]any:
-		names := make([]string, 0, len(v))
-		for name := range v {
-			names = append(names, name)
-		}
-		at := func(name string) int {
-			if i := strings.Index(text, fmt.Sprintf("%q:", name)); i >= 0 {
-				return i
-			}
-			return len(text)
-		}
-		for i := range names { // a few names: insertion sort
-			for j := i; j > 0 && at(names[j]) < at(names[j-1]); j-- {
-				names[j], names[j-1] = names[j-1], names[j]
-			}
-		}
-		var parts []string
-		for _, name := range names {
-			parts = append(parts, fmt.Sprintf("%q:%s", name, orderLike(t, text, v[name])))
+	case *object:
+		for _, m := range v.members {
+			parts = append(parts, fmt.Sprintf("%q:%s", m.name, encode(t, m.value)))
 		}
 		return []byte("{" + strings.Join(parts, ",") + "}")
 	case []any:
-		var parts []string
 		for _, child := range v {
-			parts = append(parts, string(orderLike(t, text, child)))
+			parts = append(parts, string(encode(t, child)))
 		}
 		return []byte("[" + strings.Join(parts, ",") + "]")
 	}
