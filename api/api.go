@@ -36,6 +36,7 @@ type Config struct {
 	Addresses func() []string               // where this node can be reached
 	Connected func(node record.NodeID) bool // whether a connection to it is up
 	Anchoring func(ctx context.Context) (queue.Status, error)
+	Prove     func(ctx context.Context, evidence []byte) ([]byte, error) // adds state proofs
 	Deploy    func(ctx context.Context, rpc string) (apitype.Deployed, error)
 	Rotate    func(ctx context.Context, r apitype.RotateKey) (apitype.Rotated, error)
 	Doctor    func(ctx context.Context, partner string) ([]apitype.Check, error)

@@ -86,7 +86,7 @@ func newHouse(t *testing.T) *house {
 		Exchange: h.x, Book: book, Events: h.events, Version: apitype.Version{Version: "1.2.3", Commit: "abc", Go: "go1"},
 		Node: keys.Node, Account: keys.Account, Addresses: addrs,
 		Connected: func(record.NodeID) bool { return false },
-		Anchoring: q.Status, Deploy: deploy, Rotate: rotate, Doctor: doctor, Authorize: scopesOf, Log: log,
+		Anchoring: q.Status, Prove: q.Prove, Deploy: deploy, Rotate: rotate, Doctor: doctor, Authorize: scopesOf, Log: log,
 		Heartbeat: 50 * time.Millisecond, Patience: 300 * time.Millisecond,
 	})
 	check(t, err)

@@ -224,12 +224,21 @@ func (a *API) cancel(ctx context.Context, in *idInput) (apitype.Transfer, error)
 	return transferJSON(v), nil
 }
 
-func (a *API) evidence(ctx context.Context, in *idInput) ([]byte, error) {
+type evidenceInput struct {
+	ID         string `path:"id"`
+	StateProof bool   `query:"state_proof" doc:"With proofs of the chain's state, which are checked down to a block's hash"`
+}
+
+func (a *API) evidence(ctx context.Context, in *evidenceInput) ([]byte, error) {
 	id, err := record.ParseTransferID(in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return a.Exchange.Evidence(ctx, id)
+	file, err := a.Exchange.Evidence(ctx, id)
+	if err != nil || !in.StateProof {
+		return file, err
+	}
+	return a.Prove(ctx, file)
 }
 
 func transferJSON(v exchange.View) apitype.Transfer {

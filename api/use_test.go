@@ -237,6 +237,9 @@ func TestNotarisationsAndEvidence(t *testing.T) {
 	if file, err := c.Evidence(ctx, n.ID); err != nil || !bytes.Contains(file, []byte("vnd.dxd.evidence.v1+json")) {
 		t.Errorf("evidence %.80s, %v", file, err)
 	}
+	if _, err := c.ProvenEvidence(ctx, n.ID); record.KindOf(err) != record.Conflict || record.Hint(err) == "" {
+		t.Errorf("a state proof before the anchor: %v", err)
+	}
 	if _, err := c.Content(ctx, n.ID); record.KindOf(err) != record.NotFound {
 		t.Errorf("content of a notarisation: %v", err)
 	}

@@ -172,13 +172,25 @@ func (c *Client) Evidence(ctx context.Context, id record.TransferID) ([]byte, er
 	return c.file(ctx, maxEvidence, "transfers", id.String(), "evidence")
 }
 
+// ProvenEvidence gives it with state proofs, so that it can be checked down to
+// a block's hash with no network.
+func (c *Client) ProvenEvidence(ctx context.Context, id record.TransferID) ([]byte, error) {
+	return c.whole(ctx, maxEvidence, call{
+		method: http.MethodGet, path: []string{"transfers", id.String(), "evidence"}, query: url.Values{"state_proof": {"true"}}, within: c.patience,
+	})
+}
+
 // file reads an answer as it is.
 func (c *Client) file(ctx context.Context, limit int64, path ...string) ([]byte, error) {
 	return c.fileBy(ctx, http.MethodGet, limit, path...)
 }
 
 func (c *Client) fileBy(ctx context.Context, method string, limit int64, path ...string) ([]byte, error) {
-	resp, err := c.do(ctx, call{method: method, path: path, within: c.patience})
+	return c.whole(ctx, limit, call{method: method, path: path, within: c.patience})
+}
+
+func (c *Client) whole(ctx context.Context, limit int64, of call) ([]byte, error) {
+	resp, err := c.do(ctx, of)
 	if err != nil {
 		return nil, err
 	}

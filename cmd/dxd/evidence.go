@@ -12,13 +12,21 @@ import (
 
 func (a *app) evidenceCommand() *cobra.Command {
 	var path string
+	var stateProof bool
 	cmd := &cobra.Command{
 		Use:   "evidence ID",
 		Short: "Write the evidence file of a transfer or notarisation",
 		Long: `Write the evidence file of a transfer or notarisation: records, cards, proofs and
-anchors. Together with the document it is all that a stranger needs to verify.`,
+anchors. Together with the document it is all that a stranger needs to verify.
+
+With --state-proof it also says what the chain's state held, so that whoever
+knows the hash of one block verifies it with no network, and long after the chain
+is gone. That takes an anchor that is final, and a chain whose endpoint gives
+state proofs (eth_getProof).`,
 		Example: `  dxd evidence ID -o contract.evidence
-  dxd verify contract.pdf contract.evidence --rpc https://rpc.example.com`,
+  dxd verify contract.pdf contract.evidence --rpc https://rpc.example.com
+  dxd evidence ID --state-proof -o contract.evidence
+  dxd verify contract.pdf contract.evidence --block-hash 0x…`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeTransfer,
 	}
@@ -27,13 +35,18 @@ anchors. Together with the document it is all that a stranger needs to verify.`,
 		if err != nil {
 			return err
 		}
-		content, err := c.Evidence(ctx, id)
+		get := c.Evidence
+		if stateProof {
+			get = c.ProvenEvidence
+		}
+		content, err := get(ctx, id)
 		if err != nil {
 			return err
 		}
 		return a.writeEvidence(path, content)
 	})
 	cmd.Flags().StringVarP(&path, "output", "o", "", "file to write to; one that exists is replaced, since later evidence says more")
+	cmd.Flags().BoolVar(&stateProof, "state-proof", false, "add proofs of the chain's state, down to the hash of a block")
 	return cmd
 }
 

@@ -22,6 +22,7 @@ type verifyOptions struct {
 	sender    string
 	recipient string
 	chain     int64
+	blocks    []string
 }
 
 // maxEvidence is more than an evidence file ever has.
@@ -36,14 +37,17 @@ func (a *app) verifyCommand() *cobra.Command {
 directory and no account.
 
 What is said of sender and recipient is their own claim unless --sender and
---recipient name them. Without --rpc no chain is asked, and the exit code is 4.
+--recipient name them. --rpc asks the chain. --block-hash asks nobody: evidence
+taken with --state-proof is checked down to the hash of a block, which you know
+from a source that you trust. With neither, the exit code is 4.
 
 Exit codes: 0 all holds; 3 something does not hold, or is not what was asked
 for; 4 signatures and file hold, but the anchor is missing, not final, or no
 chain was asked; 1 the chain can't be asked.`,
 		Example: `  dxd verify contract.pdf contract.evidence --rpc https://rpc.example.com
   dxd verify contract.pdf contract.evidence --rpc URL1 --rpc URL2 \
-      --sender acme.card --recipient abcd-efgh-ijkl-mnop-qrst-uvwx-yz23-4567 --chain 1`,
+      --sender acme.card --recipient abcd-efgh-ijkl-mnop-qrst-uvwx-yz23-4567 --chain 1
+  dxd verify contract.pdf contract.evidence --block-hash 0x…`,
 		Args: cobra.ExactArgs(2),
 		RunE: a.do(func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), args[0], args[1], o) }),
 	}
@@ -53,6 +57,8 @@ chain was asked; 1 the chain can't be asked.`,
 	flags.StringVar(&o.sender, "sender", "", "the sender that must be meant: a fingerprint or a card file")
 	flags.StringVar(&o.recipient, "recipient", "", "the recipient that must be meant: a fingerprint or a card file")
 	flags.Int64Var(&o.chain, "chain", 0, "id of the chain that must be meant")
+	flags.StringArrayVar(&o.blocks, "block-hash", nil, "hash of a block of the chain, to which the evidence's state proof must lead (repeatable); nobody is asked")
+	cmd.MarkFlagsMutuallyExclusive("rpc", "block-hash")
 	return cmd
 }
 
@@ -98,6 +104,13 @@ func (a *app) known(o verifyOptions) (k daemon.Known, err error) {
 			return k, usageError{err}
 		}
 		k.RPC = append(k.RPC, e)
+	}
+	for _, s := range o.blocks {
+		hash, err := record.ParseHash(s)
+		if err != nil {
+			return k, usagef("--block-hash: %v", err)
+		}
+		k.Blocks = append(k.Blocks, hash)
 	}
 	if o.finality == "" {
 		o.finality = os.Getenv("DXD_ANCHOR_FINALITY")

@@ -61,6 +61,7 @@ func (d *Daemon) newAPI() (*api.API, error) {
 		Version: apitype.Version{Version: b.Version, Commit: b.Commit, Go: b.Go},
 		Node:    d.Keys.Node, Account: d.Keys.Account, Addresses: d.Host.Addrs, Connected: d.Host.Connected,
 		Anchoring: func(ctx context.Context) (queue.Status, error) { return d.Queue().Status(ctx) },
+		Prove:     func(ctx context.Context, file []byte) ([]byte, error) { return d.Queue().Prove(ctx, file) },
 		Deploy:    d.deploy, Rotate: d.Rotate, Doctor: d.doctor, Authorize: tokens.authorize, Log: d.log,
 	})
 }

@@ -16,6 +16,7 @@ import (
 type Known struct {
 	RPC       []config.Endpoint // endpoints of a chain, which must agree; empty: no chain is asked
 	Finality  config.Finality
+	Blocks    []record.Hash // blocks of the chain; then none is asked
 	ChainID   int64
 	Sender    record.Fingerprint
 	Recipient record.Fingerprint
@@ -32,7 +33,7 @@ func Verify(ctx context.Context, document io.Reader, evidence []byte, k Known) (
 	if err != nil {
 		return Report{}, record.Errorf(record.Invalid, "couldn't read the document: %w", err)
 	}
-	o := hashanchor.Options{ChainID: k.ChainID, Contract: evm.ContractAddress(), Sender: k.Sender, Recipient: k.Recipient}
+	o := hashanchor.Options{ChainID: k.ChainID, Contract: evm.ContractAddress(), CheckState: evm.CheckState, Blocks: k.Blocks, Sender: k.Sender, Recipient: k.Recipient}
 	if len(k.RPC) > 0 {
 		c := evm.Config{Finality: k.Finality.Blocks, Agree: true}
 		for _, e := range k.RPC {
