@@ -31,23 +31,28 @@ type node struct {
 	depth int64 // finality
 	keys  *crypto.Keyring
 	card  record.Signed[record.Card]
-	dev   *devchain.Chain
+	dev   ethereum
 	store *badger.Store
 	queue *queue.Queue
 	stop  func()
 }
 
-func newNode(t *testing.T) *node { return newNodeAt(t, 3) }
+// onEach runs a test on each client, which takes a block for final that has
+// depth others on top.
+func onEach(t *testing.T, depth int64, test func(t *testing.T, n *node)) {
+	for name, launch := range clients() {
+		t.Run(name, func(t *testing.T) { test(t, newNode(t, launch, depth)) })
+	}
+}
 
-// newNodeAt takes a block for final that has depth others on top.
-func newNodeAt(t *testing.T, depth int64) *node {
+func newNode(t *testing.T, launch launcher, depth int64) *node {
 	keys, err := crypto.Generate()
 	must(t, err)
 	n := &node{t: t, dir: t.TempDir(), depth: depth, keys: keys}
 	now := time.Now().UnixMilli()
 	n.card, err = keys.SignCard(record.Card{Header: record.Header{Created: now}, Name: "Alpha", Serial: 1, Expires: now + 3600*1000})
 	must(t, err)
-	n.chainUp(0)
+	n.dev = launch(t, n.dir+"/chain", 0, n.keys.Account())
 	_, err = n.chain().Deploy(t.Context())
 	must(t, err)
 	n.start()
@@ -56,13 +61,6 @@ func newNodeAt(t *testing.T, depth int64) *node {
 		must(t, n.dev.Close())
 	})
 	return n
-}
-
-// chainUp starts the dev chain on its data directory.
-func (n *node) chainUp(port int) {
-	dev, err := devchain.Start(devchain.Config{Dir: n.dir + "/chain", Port: port, Fund: []record.Account{n.keys.Account()}})
-	must(n.t, err)
-	n.dev = dev
 }
 
 // chain is our account on the dev chain.
@@ -135,85 +133,162 @@ func (n *node) await(id record.RecordID, want ...queue.State) {
 	}
 }
 
-// verify is what a stranger does who has the file, the text and an endpoint.
-func (n *node) verify(text string, signed record.Envelope, opening []byte) hashanchor.Report {
+// evidence is the file about a record.
+func (n *node) evidence(signed record.Envelope, opening []byte) (file []byte) {
 	n.t.Helper()
-	var file []byte
 	must(n.t, n.store.View(n.t.Context(), func(tx blobstore.ReadTx) (err error) {
 		file, err = queue.Evidence(tx, queue.Parts{Cards: []record.Envelope{n.card.Envelope}, Records: []record.Envelope{signed}, Opening: opening})
 		return err
 	}))
+	return file
+}
+
+// verify is what a stranger does who has the file, the text and an endpoint.
+func (n *node) verify(text string, signed record.Envelope, opening []byte) hashanchor.Report {
+	n.t.Helper()
 	stranger, err := evm.New(evm.Config{URLs: []string{n.dev.URL()}, Finality: n.depth})
 	must(n.t, err)
-	doc := hashanchor.Document{Digest: sha256.Sum256([]byte(text)), Length: int64(len(text))}
-	r, err := hashanchor.Verify(n.t.Context(), doc, file, hashanchor.Options{
+	r, err := hashanchor.Verify(n.t.Context(), documentOf(text), n.evidence(signed, opening), hashanchor.Options{
 		Chain: stranger, ChainID: devchain.DefaultChainID, Contract: evm.ContractAddress(), Sender: n.keys.Org().Fingerprint(),
 	})
 	must(n.t, err)
 	return r
 }
 
+func documentOf(text string) hashanchor.Document {
+	return hashanchor.Document{Digest: sha256.Sum256([]byte(text)), Length: int64(len(text))}
+}
+
 func TestFromLeafToVerifiedEvidence(t *testing.T) {
-	n := newNode(t)
-	signed, opening := n.notarise("hello")
-	n.await(signed.ID(), queue.Final)
-	if r := n.verify("hello", signed, opening); r.ExitCode() != 0 || r.AnchoredAt == nil {
-		t.Errorf("%+v", r.Checks)
+	onEach(t, 3, func(t *testing.T, n *node) {
+		signed, opening := n.notarise("hello")
+		n.await(signed.ID(), queue.Final)
+		if r := n.verify("hello", signed, opening); r.ExitCode() != 0 || r.AnchoredAt == nil {
+			t.Errorf("%+v", r.Checks)
+		}
+		if r := n.verify("jello", signed, opening); r.ExitCode() != 3 {
+			t.Errorf("another text: exit code %d", r.ExitCode())
+		}
+		if n.queue.Beacon().Hash.IsZero() {
+			t.Fatal("no final block is known")
+		}
+		later, laterOpening := n.notarise("later")
+		n.await(later.ID(), queue.Final)
+		r := n.verify("later", later, laterOpening)
+		if r.ExitCode() != 0 || r.NotBefore == nil || r.NotBefore.After(*r.AnchoredAt) {
+			t.Errorf("not before %v, anchored at %v: %+v", r.NotBefore, r.AnchoredAt, r.Checks)
+		}
+	})
+}
+
+func TestAStateProofVerifiesWithNoNetwork(t *testing.T) {
+	onEach(t, 3, func(t *testing.T, n *node) {
+		signed, opening := n.notarise("hello")
+		n.await(signed.ID(), queue.Final)
+		file, err := n.queue.Prove(t.Context(), n.evidence(signed, opening))
+		must(t, err)
+		n.verifiesOffline(file)
+		n.awaitKept()
+		must(t, n.dev.Close()) // the chain is gone, and what was kept is not
+		file, err = n.queue.Prove(t.Context(), n.evidence(signed, opening))
+		must(t, err)
+		n.verifiesOffline(file)
+	})
+}
+
+// verifiesOffline fails unless a file about "hello" verifies for whoever knows
+// the block to which it leads, and for nobody else.
+func (n *node) verifiesOffline(file []byte) {
+	n.t.Helper()
+	o := hashanchor.Options{Contract: evm.ContractAddress(), CheckState: evm.CheckState}
+	r, err := hashanchor.Verify(n.t.Context(), documentOf("hello"), file, o)
+	must(n.t, err)
+	if r.ExitCode() != 4 || len(r.StateBlocks) != 1 {
+		n.t.Fatalf("exit code %d: %+v", r.ExitCode(), r.Checks)
 	}
-	if r := n.verify("jello", signed, opening); r.ExitCode() != 3 {
-		t.Errorf("another text: exit code %d", r.ExitCode())
+	for hash, want := range map[record.Hash]int{r.StateBlocks[0].Hash: 0, {1}: 3} {
+		o.Blocks = []record.Hash{hash}
+		r, err := hashanchor.Verify(n.t.Context(), documentOf("hello"), file, o)
+		must(n.t, err)
+		if r.ExitCode() != want {
+			n.t.Errorf("with block %s the exit code is %d: %+v", hash, r.ExitCode(), r.Checks)
+		}
 	}
-	if n.queue.Beacon().Hash.IsZero() {
-		t.Fatal("no final block is known")
-	}
-	later, laterOpening := n.notarise("later")
-	n.await(later.ID(), queue.Final)
-	r := n.verify("later", later, laterOpening)
-	if r.ExitCode() != 0 || r.NotBefore == nil || r.NotBefore.After(*r.AnchoredAt) {
-		t.Errorf("not before %v, anchored at %v: %+v", r.NotBefore, r.AnchoredAt, r.Checks)
+	n.t.Logf("%d bytes, down to block %d", len(file), r.StateBlocks[0].Block)
+}
+
+// awaitKept waits until the state proofs of all that is final are kept.
+func (n *node) awaitKept() {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(n.t.Context(), time.Minute)
+	defer cancel()
+	changed := n.store.Watch(ctx, queue.KeyPrefix)
+	for {
+		kept, wanted := 0, 0
+		must(n.t, n.store.View(ctx, func(tx blobstore.ReadTx) error {
+			for prefix, count := range map[blobstore.Key]*int{"q/s/": &kept, "q/w/": &wanted} {
+				*count = 0
+				for _, err := range tx.Scan(prefix, "", false) {
+					must(n.t, err)
+					*count++
+				}
+			}
+			return nil
+		}))
+		if kept > 0 && wanted == 0 {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			n.t.Fatalf("%d state proofs are kept, and %d wanted", kept, wanted)
+		}
 	}
 }
 
 func TestBeforeItsAnchorARecordIsUndecided(t *testing.T) {
-	n := newNode(t)
-	n.dev.Pause()
-	signed, opening := n.notarise("hello")
-	if r := n.verify("hello", signed, opening); r.ExitCode() != 4 {
-		t.Errorf("exit code %d: %+v", r.ExitCode(), r.Checks)
-	}
+	onEach(t, 3, func(t *testing.T, n *node) {
+		n.dev.Pause()
+		signed, opening := n.notarise("hello")
+		if r := n.verify("hello", signed, opening); r.ExitCode() != 4 {
+			t.Errorf("exit code %d: %+v", r.ExitCode(), r.Checks)
+		}
+	})
 }
 
 func TestARestartGoesOnWhereTheQueueWas(t *testing.T) {
-	n := newNode(t)
-	n.dev.Pause()
-	signed, opening := n.notarise("hello")
-	n.await(signed.ID(), queue.Submitted)
-	n.stop()
-	n.start()
-	n.dev.Resume()
-	n.await(signed.ID(), queue.Final)
-	if r := n.verify("hello", signed, opening); r.ExitCode() != 0 {
-		t.Errorf("%+v", r.Checks)
-	}
+	onEach(t, 3, func(t *testing.T, n *node) {
+		n.dev.Pause()
+		signed, opening := n.notarise("hello")
+		n.await(signed.ID(), queue.Submitted)
+		n.stop()
+		n.start()
+		n.dev.Resume()
+		n.await(signed.ID(), queue.Final)
+		if r := n.verify("hello", signed, opening); r.ExitCode() != 0 {
+			t.Errorf("%+v", r.Checks)
+		}
+	})
 }
 
 func TestAReorgThatDropsTheTransactionLosesNothing(t *testing.T) {
 	const depth = 30
-	n := newNodeAt(t, depth)
-	must(t, n.dev.Mine(5)) // so that the contract stays
-	signed, opening := n.notarise("hello")
-	n.await(signed.ID(), queue.Included)
-	n.dev.Pause()
-	back := int(n.dev.Head() - n.lookup(signed).Block + 1)
-	must(t, n.dev.Reorg(back, true))
-	n.await(signed.ID(), queue.Submitted)
-	n.dev.Resume()
-	n.await(signed.ID(), queue.Included)
-	must(t, n.dev.Mine(depth))
-	n.await(signed.ID(), queue.Final)
-	if r := n.verify("hello", signed, opening); r.ExitCode() != 0 {
-		t.Errorf("%+v", r.Checks)
-	}
+	onEach(t, depth, func(t *testing.T, n *node) {
+		must(t, n.dev.Mine(5)) // so that the contract stays
+		signed, opening := n.notarise("hello")
+		n.await(signed.ID(), queue.Included)
+		n.dev.Pause()
+		back := int(n.dev.Head() - n.lookup(signed).Block + 1)
+		must(t, n.dev.Reorg(back, true))
+		n.await(signed.ID(), queue.Submitted)
+		n.dev.Resume()
+		n.await(signed.ID(), queue.Included)
+		must(t, n.dev.Mine(depth))
+		n.await(signed.ID(), queue.Final)
+		if r := n.verify("hello", signed, opening); r.ExitCode() != 0 {
+			t.Errorf("%+v", r.Checks)
+		}
+	})
 }
 
 // lookup asks the chain for a record that is alone in its batch.
@@ -226,7 +301,7 @@ func (n *node) lookup(signed record.Envelope) hashanchor.Found {
 }
 
 func TestAChainThatWasAwayTakesEverything(t *testing.T) {
-	n := newNode(t)
+	n := newNode(t, inProcess, 3)
 	url := n.dev.URL()
 	must(t, n.dev.Close())
 	var records []record.Envelope
@@ -235,7 +310,7 @@ func TestAChainThatWasAwayTakesEverything(t *testing.T) {
 		signed, opening := n.notarise("hello")
 		records, openings = append(records, signed), append(openings, opening)
 	}
-	n.chainUp(portOf(t, url))
+	n.dev = inProcess(t, n.dir+"/chain", portOf(t, url), n.keys.Account())
 	for i := range records {
 		n.await(records[i].ID(), queue.Final)
 		if r := n.verify("hello", records[i], openings[i]); r.ExitCode() != 0 {
