@@ -200,7 +200,7 @@ func (q *Queue) work(ctx context.Context, due bool) (o outcome, err error) {
 	if err != nil {
 		return o, err
 	}
-	more, err := q.takeStates(ctx)
+	more, err := q.takeWanted(ctx)
 	o.busy = o.busy || left || more
 	return o, err
 }

@@ -11,7 +11,8 @@ import (
 	"dxd/record"
 )
 
-// A state proof is taken once an anchor is final, and kept, so that it is there
+// A state proof is taken when an anchor turns final, just before its proofs are
+// journaled, so that both are told together; and it is kept, so that it is there
 // when the chain is not any more. It can be taken at any later block, too, so
 // nothing waits for it: what could not be had is asked for again.
 
@@ -50,16 +51,23 @@ func keepState(tx blobstore.Tx, a hashanchor.Anchor, s hashanchor.State) error {
 	return tx.Delete(ofAnchor(tx, prefixWanted, a))
 }
 
-// takeStates asks for the state proofs of anchors that turned final. left says
-// that more are to be asked for at once. Only what is wrong with the journal is
-// an error: an endpoint that has none keeps nothing else from going on.
-func (q *Queue) takeStates(ctx context.Context) (left bool, err error) {
-	if time.Now().Before(q.states) {
-		return false, nil
-	}
+// takeWanted asks for state proofs that could not be had before. left says that
+// more are to be asked for at once.
+func (q *Queue) takeWanted(ctx context.Context) (left bool, err error) {
 	anchors, err := q.wanted(ctx)
 	if err != nil || len(anchors) == 0 {
 		return false, err
+	}
+	taken, err := q.takeStates(ctx, anchors)
+	return taken == maxStates, err
+}
+
+// takeStates asks for state proofs of final anchors. Only what is wrong with
+// the journal is an error: an endpoint that has none keeps nothing else from
+// going on.
+func (q *Queue) takeStates(ctx context.Context, anchors []hashanchor.Anchor) (taken int, err error) {
+	if time.Now().Before(q.states) {
+		return 0, nil
 	}
 	s, err := q.Chain.StateProof(ctx, anchors)
 	if err != nil {
@@ -68,10 +76,9 @@ func (q *Queue) takeStates(ctx context.Context) (left bool, err error) {
 			q.stateFault = text
 			q.Log.Warn("no state proofs for now", "error", err)
 		}
-		return false, nil
+		return 0, nil
 	}
 	q.stateFault = ""
-	taken := 0
 	err = q.Journal.Update(ctx, func(tx blobstore.Tx) error {
 		taken = 0
 		for i, a := range anchors {
@@ -88,7 +95,7 @@ func (q *Queue) takeStates(ctx context.Context) (left bool, err error) {
 	if taken < len(anchors) {
 		q.states = time.Now().Add(stateRetry)
 	}
-	return taken == maxStates, err
+	return taken, err
 }
 
 // wanted reads some of the anchors that lack a state proof and are on the chain
