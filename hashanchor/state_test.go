@@ -355,3 +355,33 @@ func TestTheCommittedStateProofHoldsForYears(t *testing.T) {
 		t.Error("the specification does not name the block")
 	}
 }
+
+// TestEvidenceStaysSmallWhateverTheBatch holds the file of one document to its
+// bounds where every list is as long as it gets on a busy chain: paths in
+// batches of 2^17, three anchors with state proofs at blocks of their own, and
+// tries with 2^32 accounts and 2^24 roots.
+func TestEvidenceStaysSmallWhateverTheBatch(t *testing.T) {
+	s := tell(t, "hello")
+	s.evidence.Proofs = append(s.evidence.Proofs, s.chain.anchor(t, s.beta.address(), 52, s.accepted.Envelope))
+	for i := range s.evidence.Proofs {
+		s.evidence.Proofs[i].Path = make([]record.Hash, 17)
+	}
+	plain := len(s.file(t))
+	nodes := func(n int) (path [][]byte) {
+		for range n {
+			path = append(path, make([]byte, 532))
+		}
+		return append(path, make([]byte, 110))
+	}
+	for _, p := range s.evidence.Proofs {
+		s.evidence.StateProof = append(s.evidence.StateProof, hashanchor.StateProof{
+			Header: make([]byte, 672), Account: nodes(8), Slots: []hashanchor.Slot{{Record: p.Record, Nodes: nodes(6)}},
+		})
+	}
+	proven := len(s.file(t))
+	const kem = 2 * (1959 - 70) * 4 / 3 // what the two cards' post-quantum keys have more than the fixture's
+	t.Logf("%d bytes without, %d with state proofs", plain+kem, proven+kem)
+	if plain+kem > 32<<10 || proven+kem > 64<<10 {
+		t.Errorf("%d bytes without, %d with state proofs", plain+kem, proven+kem)
+	}
+}
