@@ -20,7 +20,7 @@ import (
 )
 
 // newSigner is the keyring of an organisation that owns nothing yet.
-func newSigner(t *testing.T) *crypto.Keyring {
+func newSigner(t testing.TB) *crypto.Keyring {
 	t.Helper()
 	keys, err := crypto.Generate()
 	if err != nil {
@@ -38,7 +38,7 @@ type world struct {
 
 // newWorld starts one where the contract stands, with finality 2 unless told.
 // Blocks come only by dev.Mine from then on.
-func newWorld(t *testing.T, cfg evm.Config) world {
+func newWorld(t testing.TB, cfg evm.Config) world {
 	t.Helper()
 	w := bareWorld(t, devchain.Config{}, cfg)
 	if _, err := w.Deploy(t.Context()); err != nil {
@@ -48,7 +48,7 @@ func newWorld(t *testing.T, cfg evm.Config) world {
 	return w
 }
 
-func bareWorld(t *testing.T, chain devchain.Config, cfg evm.Config) world {
+func bareWorld(t testing.TB, chain devchain.Config, cfg evm.Config) world {
 	t.Helper()
 	s := newSigner(t)
 	chain.Fund = []record.Account{s.Account()}
@@ -68,7 +68,7 @@ func bareWorld(t *testing.T, chain devchain.Config, cfg evm.Config) world {
 	return world{dev, s, newChain(t, cfg)}
 }
 
-func newChain(t *testing.T, cfg evm.Config) *evm.Chain {
+func newChain(t testing.TB, cfg evm.Config) *evm.Chain {
 	t.Helper()
 	c, err := evm.New(cfg)
 	if err != nil {
@@ -78,7 +78,7 @@ func newChain(t *testing.T, cfg evm.Config) *evm.Chain {
 }
 
 // at is the same chain and account through other endpoints.
-func (w world) at(t *testing.T, cfg evm.Config) *evm.Chain {
+func (w world) at(t testing.TB, cfg evm.Config) *evm.Chain {
 	t.Helper()
 	cfg.Signer = w.signer
 	if cfg.Finality == 0 {
@@ -94,7 +94,7 @@ func (w world) anchor(root record.Hash) hashanchor.Anchor {
 	return a
 }
 
-func (w world) lookup(t *testing.T, root record.Hash) hashanchor.Found {
+func (w world) lookup(t testing.TB, root record.Hash) hashanchor.Found {
 	t.Helper()
 	found, err := w.Lookup(t.Context(), w.anchor(root))
 	if err != nil {
@@ -103,7 +103,7 @@ func (w world) lookup(t *testing.T, root record.Hash) hashanchor.Found {
 	return found
 }
 
-func (w world) head(t *testing.T) hashanchor.Head {
+func (w world) head(t testing.TB) hashanchor.Head {
 	t.Helper()
 	h, err := w.Head(t.Context())
 	if err != nil {
@@ -113,7 +113,7 @@ func (w world) head(t *testing.T) hashanchor.Head {
 }
 
 // prepare signs with the account's next nonce.
-func (w world) prepare(t *testing.T, root record.Hash) hashanchor.Transaction {
+func (w world) prepare(t testing.TB, root record.Hash) hashanchor.Transaction {
 	t.Helper()
 	tx, err := w.Prepare(t.Context(), root, w.head(t).Nonce, hashanchor.Transaction{})
 	if err != nil {
@@ -122,14 +122,14 @@ func (w world) prepare(t *testing.T, root record.Hash) hashanchor.Transaction {
 	return tx
 }
 
-func (w world) send(t *testing.T, tx hashanchor.Transaction) {
+func (w world) send(t testing.TB, tx hashanchor.Transaction) {
 	t.Helper()
 	if err := w.Send(t.Context(), tx); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (w world) mine(t *testing.T, n int) {
+func (w world) mine(t testing.TB, n int) {
 	t.Helper()
 	if err := w.dev.Mine(n); err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func (w world) mine(t *testing.T, n int) {
 }
 
 // included anchors a root and mines one block with it.
-func (w world) included(t *testing.T, root record.Hash) hashanchor.Transaction {
+func (w world) included(t testing.TB, root record.Hash) hashanchor.Transaction {
 	t.Helper()
 	tx := w.prepare(t, root)
 	w.send(t, tx)
@@ -157,7 +157,7 @@ type nodeError string
 
 // between is an endpoint in front of another that answers some calls itself:
 // those for which override returns something. Of a nodeError it makes an error.
-func between(t *testing.T, target string, override func(r request) any) string {
+func between(t testing.TB, target string, override func(r request) any) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -179,7 +179,7 @@ func between(t *testing.T, target string, override func(r request) any) string {
 	return server.URL
 }
 
-func forward(t *testing.T, w io.Writer, target string, body []byte) {
+func forward(t testing.TB, w io.Writer, target string, body []byte) {
 	resp, err := http.Post(target, "application/json", bytes.NewReader(body))
 	if err != nil {
 		t.Errorf("couldn't forward: %v", err)
@@ -191,7 +191,7 @@ func forward(t *testing.T, w io.Writer, target string, body []byte) {
 	}
 }
 
-func writeJSON(t *testing.T, w io.Writer, v any) {
+func writeJSON(t testing.TB, w io.Writer, v any) {
 	if err := json.NewEncoder(w).Encode(v); err != nil {
 		t.Errorf("couldn't answer: %v", err)
 	}
@@ -208,7 +208,7 @@ func answering(method string, answer any) func(request) any {
 }
 
 // wantKind checks an error, and that it gives no endpoint's secret away.
-func wantKind(t *testing.T, err error, kind record.Kind, parts ...string) {
+func wantKind(t testing.TB, err error, kind record.Kind, parts ...string) {
 	t.Helper()
 	if err == nil || record.KindOf(err) != kind {
 		t.Fatalf("the error is %v (%s), not of kind %s", err, record.KindOf(err), kind)
@@ -230,7 +230,7 @@ const secret = "s3cr3t-k3y"
 const brief = 300 * time.Millisecond
 
 // mutated is what the target answers, changed.
-func mutated(t *testing.T, target string, r request, change func(result map[string]any)) any {
+func mutated(t testing.TB, target string, r request, change func(result map[string]any)) any {
 	t.Helper()
 	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": r.Method, "params": r.Params})
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 // anchored is where a root stands that was anchored for good.
-func (w world) anchored(t *testing.T, root record.Hash) hashanchor.Anchor {
+func (w world) anchored(t testing.TB, root record.Hash) hashanchor.Anchor {
 	t.Helper()
 	w.included(t, root)
 	w.mine(t, 2)
@@ -26,7 +26,7 @@ func (w world) anchored(t *testing.T, root record.Hash) hashanchor.Anchor {
 	return a
 }
 
-func (w world) stateProof(t *testing.T, anchors ...hashanchor.Anchor) hashanchor.State {
+func (w world) stateProof(t testing.TB, anchors ...hashanchor.Anchor) hashanchor.State {
 	t.Helper()
 	s, err := w.StateProof(t.Context(), anchors)
 	if err != nil {
