@@ -43,7 +43,7 @@ func (v *verifier) checkPlace(a Anchor) error {
 			first.ChainID, first.Contract, a.ChainID, a.Contract)
 	}
 	if !v.o.Contract.IsZero() && a.Contract != v.o.Contract {
-		return record.Errorf(record.Invalid, "the proof names the contract %s; the genuine one is at %s", a.Contract, v.o.Contract)
+		return record.WithHint(record.Errorf(record.Invalid, "the proof names the contract %s; the genuine one is at %s", a.Contract, v.o.Contract), mendContract)
 	}
 	if v.owner(a.Account) == "" {
 		return record.Errorf(record.Invalid, "the account %s, which anchored, stands on no card of the file", a.Account)
@@ -79,16 +79,18 @@ func (v *verifier) proofOf(id record.RecordID) *Proof {
 
 func (v *verifier) checkChainID() error {
 	if id := v.e.Proofs[0].Anchor.ChainID; id != v.o.ChainID {
-		return record.Errorf(record.Invalid, "the evidence is anchored on chain %d, not on chain %d", id, v.o.ChainID)
+		return record.WithHint(record.Errorf(record.Invalid, "the evidence is anchored on chain %d, not on chain %d", id, v.o.ChainID), mendOtherChain)
 	}
 	return nil
 }
 
 const (
-	mendNoProof  = "whoever took the evidence can take it again once the transfer's anchor is final"
-	mendNotFinal = "nobody needs to: verify again later"
-	mendNoChain  = "ask a chain: --rpc URL; or, of a file with a state proof, whoever knows the block's hash: --block-hash"
-	mendAnchor   = "ask another endpoint; if it says the same, the organisation whose account it is can anchor the record anew"
+	mendNoProof    = "whoever took the evidence can take it again once the transfer's anchor is final"
+	mendContract   = "whoever anchored, by anchoring the record anew in the genuine contract; what another contract says proves nothing"
+	mendOtherChain = "whoever verifies, if this chain will do; or whoever anchored, by anchoring the record anew on the chain that is asked for"
+	mendNotFinal   = "nobody needs to: verify again later"
+	mendNoChain    = "ask a chain: --rpc URL; or, of a file with a state proof, whoever knows the block's hash: --block-hash"
+	mendAnchor     = "ask another endpoint; if it says the same, the organisation whose account it is can anchor the record anew"
 )
 
 // checkChain takes the steps for which a chain is asked, or the blocks that
@@ -197,9 +199,10 @@ func (v *verifier) lookup(ctx context.Context, a Anchor) (found Found, differs, 
 	case err != nil:
 		return found, nil, err
 	case found.Standing == Missing && found.Head >= a.Block:
-		differs = record.Errorf(record.Invalid, "account %s has not anchored the root %s on chain %d", a.Account, a.Root, a.ChainID)
+		differs = record.Errorf(record.Invalid, "account %s has not anchored the root %s on chain %d up to its block %d; the file names block %d",
+			a.Account, a.Root, a.ChainID, found.Head, a.Block)
 	case found.Standing != Missing && (found.Block != a.Block || found.Time != a.Time):
-		differs = record.Errorf(record.Invalid, "the root stands in block %d at %s, not in block %d at %s",
+		differs = record.Errorf(record.Invalid, "the root stands in block %d of %s; the file says block %d of %s",
 			found.Block, utc(found.Time*1000), a.Block, utc(a.Time*1000))
 	}
 	return found, record.WithHint(differs, mendAnchor), nil
@@ -219,7 +222,7 @@ func (v *verifier) checkBeacon(ctx context.Context) error {
 		return err
 	}
 	if err != nil || there != b {
-		v.add(CheckNotBefore, fmt.Sprintf("the signer names block %d of chain %d, which this chain does not have so: nothing is known about the earliest time", b.Block, b.ChainID), nil)
+		v.add(CheckNotBefore, fmt.Sprintf("the signer names block %d of chain %d with the hash %s, which this chain does not have so: nothing is known about the earliest time", b.Block, b.ChainID, b.Hash), nil)
 		return nil
 	}
 	at := time.Unix(b.Time, 0).UTC()

@@ -1,6 +1,8 @@
 package hashanchor
 
 import (
+	"cmp"
+
 	"dxd/record"
 )
 
@@ -55,19 +57,19 @@ func (v *verifier) receiptCard(e record.Envelope, used *int) (none record.Signed
 func (v *verifier) checkReceipt(i int, r record.Signed[record.Receipt]) error {
 	b := r.Body
 	if b.Sender != v.statement.Org || b.Manifest != v.statement.id {
-		return record.Errorf(record.Invalid, "a receipt is about the manifest %s, not about this one", b.Manifest)
+		return record.Errorf(record.Invalid, "a receipt is about the manifest %s of %s; this file is about %s of %s", b.Manifest, b.Sender, v.statement.id, v.statement.Org)
 	}
 	if last := b.Entries[len(b.Entries)-1].Last; last >= v.statement.items {
-		return record.Errorf(record.Invalid, "a receipt speaks of item %d of %d", last, v.statement.items)
+		return record.Errorf(record.Invalid, "a receipt speaks of item %d; the manifest has the items 0 to %d", last, v.statement.items-1)
 	}
 	status := statusOf(b, v.e.Opening.Index)
 	switch {
 	case i == 0 && status != record.StatusReceived:
-		return record.Errorf(record.Invalid, "the first receipt does not say that the item was received")
+		return record.Errorf(record.Invalid, "the first receipt says of item %d that it is %q, not that it was received", v.e.Opening.Index, cmp.Or(status, "not mentioned"))
 	case i == 1 && status != record.StatusAccepted && status != record.StatusRefused:
-		return record.Errorf(record.Invalid, "the second receipt says neither that the item is accepted nor that it is refused")
+		return record.Errorf(record.Invalid, "the second receipt says of item %d that it is %q, neither that it is accepted nor that it is refused", v.e.Opening.Index, cmp.Or(status, "not mentioned"))
 	case i == 1 && v.statement.items == 1 && b.Previous != v.receipts[0].ID():
-		return record.Errorf(record.Invalid, "the second receipt names another one before it than the first of the file")
+		return record.Errorf(record.Invalid, "the second receipt names %s before it; the first of the file is %s", b.Previous, v.receipts[0].ID())
 	}
 	v.Receipt = string(status)
 	return nil

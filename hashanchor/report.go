@@ -19,6 +19,7 @@ const (
 	CheckProofs     = "proofs"      // lead from these records to anchored roots
 	CheckStateProof = "state-proof" // leads from the proofs' anchors to the hashes of blocks
 	CheckValidity   = "validity"    // no card had expired
+	CheckRevocation = "revocation"  // no newer card had withdrawn the key
 	CheckChain      = "chain"       // is the one that the verifier asked for
 	CheckStateBlock = "state-block" // those blocks are the chain's, or those that the verifier knows
 	CheckAnchor     = "anchor"      // the record's root stands on the chain, and for good
@@ -31,6 +32,7 @@ type Check struct {
 	Name      string `json:"name"`
 	OK        bool   `json:"ok"`
 	Detail    string `json:"detail"`             // what holds, or what differs
+	Meaning   string `json:"meaning"`            // what it finds out, whatever the outcome
 	Mend      string `json:"mend,omitzero"`      // who can do what about it
 	Undecided bool   `json:"undecided,omitzero"` // not OK, since nothing is known; nothing speaks against it
 }
@@ -89,7 +91,7 @@ func (r Report) ExitCode() int {
 // add puts a check's outcome into the report: err is what differs, its hint
 // who can mend it.
 func (r *Report) add(name, holds string, err error) bool {
-	c := Check{Name: name, OK: err == nil, Detail: holds}
+	c := Check{Name: name, OK: err == nil, Detail: holds, Meaning: Meaning(name)}
 	if err != nil {
 		c.Detail, c.Mend = record.Printable(err.Error(), 1000), record.Hint(err)
 	}
@@ -99,7 +101,7 @@ func (r *Report) add(name, holds string, err error) bool {
 
 // addUndecided puts in that something could not be found out.
 func (r *Report) addUndecided(name, detail, mend string) {
-	r.Checks = append(r.Checks, Check{Name: name, Detail: detail, Mend: mend, Undecided: true})
+	r.Checks = append(r.Checks, Check{Name: name, Detail: detail, Meaning: Meaning(name), Mend: mend, Undecided: true})
 }
 
 // failed tells whether something is known not to hold.

@@ -98,7 +98,7 @@ func (v *verifier) checkFile(data []byte, doc Document) {
 }
 
 const (
-	mendFile     = "the file was changed, or put together wrongly; whoever took the evidence can take it again"
+	mendFile     = "the file was changed, or put together wrongly; whoever took the evidence, sender or recipient, can take it again"
 	mendDocument = "look for the file that was sent; a copy that was opened and saved again is another one"
 	mendExpired  = "its signer, by renewing the card and signing anew"
 )
@@ -149,8 +149,8 @@ func (v *verifier) openRecord() error {
 	if err != nil {
 		return err
 	}
-	if len(v.cards) < 2 || v.cards[1].ID() != m.Body.RecipientCard || v.cards[1].Body.Org != m.Body.Recipient {
-		return record.Errorf(record.Invalid, "the second card of the file is not the recipient's card that the manifest names")
+	if err := v.checkRecipientCard(m.Body); err != nil {
+		return err
 	}
 	kind := record.Document
 	if m.Body.Lane == record.LaneMsg {
@@ -158,6 +158,18 @@ func (v *verifier) openRecord() error {
 	}
 	v.statement = statement{m.Body.Header, m.ID(), "manifest", kind, m.Body.Root, m.Body.Items, m.Body.Beacon}
 	v.Sender, v.Recipient = party(v.cards[0]), party(v.cards[1])
+	return nil
+}
+
+// checkRecipientCard compares the second card with what the manifest names.
+func (v *verifier) checkRecipientCard(m record.Manifest) error {
+	if len(v.cards) < 2 {
+		return record.Errorf(record.Invalid, "the file holds no second card; the manifest names the recipient's, %s", m.RecipientCard)
+	}
+	if card := v.cards[1]; card.ID() != m.RecipientCard || card.Body.Org != m.Recipient {
+		return record.Errorf(record.Invalid, "the second card of the file is %s of %s; the manifest names the recipient's card %s of %s",
+			card.ID(), card.Body.Org, m.RecipientCard, m.Recipient)
+	}
 	return nil
 }
 
@@ -175,10 +187,11 @@ func (v *verifier) checkParty(role string, p *Party, want record.Fingerprint) {
 	switch {
 	case want == record.Fingerprint{}:
 	case p == nil:
-		v.add(role, "", record.Errorf(record.Invalid, "a %s has no %s, and %s was asked for", v.statement.what, role, want))
+		v.add(role, "", record.WithHint(record.Errorf(record.Invalid, "a %s has no %s, and %s was asked for", v.statement.what, role, want),
+			"a notarisation is sent to no one: whoever verifies can ask for its signer alone; evidence of a transfer is another file"))
 	case p.Fingerprint != want:
 		v.add(role, "", record.WithHint(record.Errorf(record.Invalid, "the %s is %s, not %s", role, p.Fingerprint, want),
-			"ask the organisation itself for its fingerprint"))
+			"ask the organisation that you mean for its fingerprint, by another way than this file; if it is "+want.String()+", this is another's evidence"))
 	default:
 		p.Confirmed = true
 		v.add(role, fmt.Sprintf("the %s is %s, as expected", role, want), nil)
@@ -190,7 +203,7 @@ func (v *verifier) checkParty(role string, p *Party, want record.Fingerprint) {
 func (v *verifier) checkOpening() error {
 	o := v.e.Opening
 	if o.Kind != v.statement.kind {
-		return record.Errorf(record.Invalid, "a %s signs no %s", v.statement.what, record.Printable(string(o.Kind), 40))
+		return record.Errorf(record.Invalid, "the opening is of a %s; this %s signs a %s", record.Printable(string(o.Kind), 40), v.statement.what, v.statement.kind)
 	}
 	data, err := o.Bytes()
 	if err != nil {
