@@ -24,6 +24,7 @@ knows the hash of one block verifies it with no network, and long after the chai
 is gone. That takes an anchor that is final, and a chain whose endpoint gives
 state proofs (eth_getProof).`,
 		Example: `  dxd evidence ID -o contract.evidence
+  dxd evidence show contract.evidence
   dxd verify contract.pdf contract.evidence --rpc https://rpc.example.com
   dxd evidence ID --state-proof -o contract.evidence
   dxd verify contract.pdf contract.evidence --block-hash 0x…`,
@@ -45,6 +46,7 @@ state proofs (eth_getProof).`,
 		}
 		return a.writeEvidence(path, content)
 	})
+	cmd.AddCommand(a.evidenceShowCommand())
 	cmd.Flags().StringVarP(&path, "output", "o", "", "file to write to; one that exists is replaced, since later evidence says more")
 	cmd.Flags().BoolVar(&stateProof, "state-proof", false, "add proofs of the chain's state, down to the hash of a block")
 	return cmd
