@@ -146,9 +146,9 @@ func TestTheVerdictComesFirstAndNamesTheBrokenLink(t *testing.T) {
 		says   []string
 	}{
 		"valid": {hashanchor.Report{Valid: true, Checks: []hashanchor.Check{{Name: "file", OK: true}}, Sender: known, AnchoredAt: &at, Block: 7, ChainID: 5}, "VALID: ",
-			[]string{"(confirmed)", "in block 7 of chain 5"}},
-		"broken": {hashanchor.Report{Checks: []hashanchor.Check{{Name: "anchor", Undecided: true, Detail: "later"}, {Name: "document", Detail: "another file"}}},
-			"NOT VALID: another file", nil},
+			[]string{"(confirmed)", "in block 7 of chain 5", "chain 5 dates it; sender compared with what you know, chain as the file claims."}},
+		"broken": {hashanchor.Report{Checks: []hashanchor.Check{{Name: "anchor", Undecided: true, Detail: "later"}, {Name: "document", Detail: "another file", Mend: "look for the right one", Meaning: "whether it is this"}}},
+			"NOT VALID: another file\n  who can mend it: look for the right one\n", []string{"(whether it is this)\n"}},
 		"undecided": {hashanchor.Report{Checks: []hashanchor.Check{{Name: "file", OK: true}, {Name: "anchor", Undecided: true, Detail: "no chain was asked", Mend: "ask one"}}},
 			"NOT DECIDED: ", []string{"no chain was asked", "→ ask one"}},
 		"empty": {hashanchor.Report{}, "NOT VALID: nothing was checked", nil},
@@ -164,6 +164,22 @@ func TestTheVerdictComesFirstAndNamesTheBrokenLink(t *testing.T) {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("%s: %q is not in\n%s", name, want, out.String())
 			}
+		}
+	}
+}
+
+func TestTheVerdictSaysWhatWasCompared(t *testing.T) {
+	claimed, known := &hashanchor.Party{}, &hashanchor.Party{Confirmed: true}
+	chain := []hashanchor.Check{{Name: hashanchor.CheckChain, OK: true}}
+	for want, r := range map[string]hashanchor.Report{
+		"nothing was compared with what you know, sender, recipient and chain as the file claims": {Sender: claimed, Recipient: claimed, ChainID: 1},
+		"sender and recipient compared with what you know, chain as the file claims":              {Sender: known, Recipient: known, ChainID: 1},
+		"sender, recipient and chain compared with what you know":                                 {Sender: known, Recipient: known, ChainID: 1, Checks: chain},
+		"chain compared with what you know, sender as the file claims":                            {Sender: claimed, ChainID: 1, Checks: chain}, // a notarisation
+		"nothing was compared with what you know, sender and recipient as the file claims":        {Sender: claimed, Recipient: claimed},        // no proof
+	} {
+		if got := compared(r); got != want {
+			t.Errorf("%q, not %q", got, want)
 		}
 	}
 }

@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
-	"slices"
 
 	"github.com/spf13/cobra"
 
-	"dxd/hashanchor"
 	"dxd/internal/config"
 	"dxd/internal/daemon"
 	"dxd/record"
@@ -155,86 +152,4 @@ func (r readerUntil) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return r.Reader.Read(p)
-}
-
-func (a *app) printReport(r hashanchor.Report) error {
-	if a.json {
-		return a.printJSON(r)
-	}
-	for _, line := range verdict(r) {
-		fmt.Fprintln(a.out, record.Printable(line, 1000))
-	}
-	fmt.Fprintln(a.out)
-	for _, c := range r.Checks {
-		fmt.Fprintf(a.out, "  %s %-15s %s\n", mark(c), c.Name, record.Printable(c.Detail, 1000))
-		if c.Mend != "" && !c.OK {
-			fmt.Fprintf(a.out, "    %-15s → %s\n", "", record.Printable(c.Mend, 1000))
-		}
-	}
-	return nil
-}
-
-func mark(c hashanchor.Check) string {
-	switch {
-	case c.OK:
-		return "✓"
-	case c.Undecided:
-		return "–"
-	}
-	return "✗"
-}
-
-// verdict says in plain words what the report comes to.
-func verdict(r hashanchor.Report) []string {
-	switch r.ExitCode() {
-	case hashanchor.ExitInvalid:
-		return []string{"NOT VALID: " + broken(r)}
-	case hashanchor.ExitUndecided:
-		return append([]string{"NOT DECIDED: file and signatures hold, but the time does not stand yet: " + broken(r)}, story(r)...)
-	}
-	return append([]string{"VALID: the file is the one that was signed, and its proof leads to the chain."}, story(r)...)
-}
-
-// broken is the first link that does not hold.
-func broken(r hashanchor.Report) string {
-	failed := func(c hashanchor.Check) bool { return !c.OK && !c.Undecided }
-	i := slices.IndexFunc(r.Checks, failed)
-	if i < 0 {
-		i = slices.IndexFunc(r.Checks, func(c hashanchor.Check) bool { return !c.OK })
-	}
-	if i < 0 {
-		return "nothing was checked"
-	}
-	return r.Checks[i].Detail
-}
-
-// story tells who, to whom and when.
-func story(r hashanchor.Report) []string {
-	var lines []string
-	if r.Sender != nil {
-		lines = append(lines, "  signed by    "+person(*r.Sender))
-	}
-	if r.Recipient != nil {
-		lines = append(lines, "  recipient    "+person(*r.Recipient), "  receipt      "+r.Receipt)
-	}
-	if r.NotBefore != nil {
-		lines = append(lines, "  not before   "+localTime(*r.NotBefore))
-	}
-	if r.AnchoredAt != nil {
-		lines = append(lines, fmt.Sprintf("  anchored at  %s, in block %d of chain %d", localTime(*r.AnchoredAt), r.Block, r.ChainID))
-	}
-	if r.Sender != nil && !r.Sender.Confirmed || r.Recipient != nil && !r.Recipient.Confirmed {
-		lines = append(lines, "  What is claimed is confirmed by a fingerprint that you know: --sender, --recipient.")
-	}
-	return lines
-}
-
-// person says whether the verifier knew the fingerprint: a name is never more
-// than a claim.
-func person(p hashanchor.Party) string {
-	how := "as claimed"
-	if p.Confirmed {
-		how = "confirmed"
-	}
-	return fmt.Sprintf("%s, %s (%s)", p.Name, p.Fingerprint, how)
 }
