@@ -1,5 +1,14 @@
 package hashanchor
 
+// Checks are the names of all checks, in their order. A verification makes
+// those for which there is occasion.
+func Checks() []string {
+	return []string{
+		CheckFile, CheckCards, CheckRecord, CheckSender, CheckRecipient, CheckOpening, CheckDocument, CheckReceipts, CheckProofs, CheckStateProof,
+		CheckValidity, CheckRevocation, CheckChain, CheckStateBlock, CheckAnchor, CheckReceived, CheckNotBefore,
+	}
+}
+
 // Meaning says in one sentence what a check finds out, to a person who does
 // not know what a hash is. It is the same whatever the outcome, which is for
 // the check's detail to tell; "" for a name that no check has.

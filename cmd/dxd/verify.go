@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +21,7 @@ type verifyOptions struct {
 	recipient string
 	chain     int64
 	blocks    []string
+	report    string
 }
 
 // maxEvidence is more than an evidence file ever has.
@@ -38,13 +40,17 @@ What is said of sender and recipient is their own claim unless --sender and
 taken with --state-proof is checked down to the hash of a block, which you know
 from a source that you trust. With neither, the exit code is 4.
 
+--report writes the same on one page for a person who has never heard of any of
+this, whatever the outcome; there is none if the chain can't be asked.
+
 Exit codes: 0 all holds; 3 something does not hold, or is not what was asked
 for; 4 signatures and file hold, but the anchor is missing, not final, or no
 chain was asked; 1 the chain can't be asked.`,
 		Example: `  dxd verify contract.pdf contract.evidence --rpc https://rpc.example.com
   dxd verify contract.pdf contract.evidence --rpc URL1 --rpc URL2 \
       --sender acme.card --recipient abcd-efgh-ijkl-mnop-qrst-uvwx-yz23-4567 --chain 1
-  dxd verify contract.pdf contract.evidence --block-hash 0x…`,
+  dxd verify contract.pdf contract.evidence --block-hash 0x…
+  dxd verify contract.pdf contract.evidence --rpc URL --report contract.html`,
 		Args: cobra.ExactArgs(2),
 		RunE: a.do(func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), args[0], args[1], o) }),
 	}
@@ -55,6 +61,7 @@ chain was asked; 1 the chain can't be asked.`,
 	flags.StringVar(&o.recipient, "recipient", "", "the recipient that must be meant: a fingerprint or a card file")
 	flags.Int64Var(&o.chain, "chain", 0, "id of the chain that must be meant")
 	flags.StringArrayVar(&o.blocks, "block-hash", nil, "hash of a block of the chain, to which the evidence's state proof must lead (repeatable); nobody is asked")
+	flags.StringVar(&o.report, "report", "", "HTML file to write a page to, for a person to read or print; one that exists is replaced")
 	cmd.MarkFlagsMutuallyExclusive("rpc", "block-hash")
 	return cmd
 }
@@ -62,6 +69,11 @@ chain was asked; 1 the chain can't be asked.`,
 func (a *app) verify(ctx context.Context, path, evidencePath string, o verifyOptions) error {
 	if path == "-" && evidencePath == "-" {
 		return usagef("only one of the two files can be standard input")
+	}
+	if o.report != "" {
+		if err := mayReport(o.report, path, evidencePath); err != nil {
+			return err
+		}
 	}
 	known, err := a.known(o)
 	if err != nil {
@@ -78,13 +90,25 @@ func (a *app) verify(ctx context.Context, path, evidencePath string, o verifyOpt
 	defer doc.Close()
 	bar := a.progress("hashing", doc.size)
 	defer bar.done()
-	report, err := daemon.Verify(ctx, readerUntil{ctx, bar.reader(doc.until(ctx))}, evidence, known)
+	var content io.Reader = readerUntil{ctx, bar.reader(doc.until(ctx))}
+	read := newTally()
+	if o.report != "" { // only the page names the document's hash
+		content = io.TeeReader(content, read)
+	}
+	report, err := daemon.Verify(ctx, content, evidence, known)
 	bar.done()
 	if err != nil {
 		return err
 	}
 	if err := a.printReport(report); err != nil {
 		return err
+	}
+	if o.report != "" {
+		v := verified{report: report, known: known, document: read.input(path), evidence: inputOf(evidencePath, evidence), at: time.Now()}
+		v.claims, _ = claimsOf(evidence) // what is no evidence claims nothing, as the report says
+		if err := writeReport(o.report, v); err != nil {
+			return err
+		}
 	}
 	return exitCode(report.ExitCode())
 }
