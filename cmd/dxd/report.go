@@ -128,10 +128,9 @@ type page struct {
 	Genuine   bool             // the document is the one that was signed
 	Facts     []row
 	Compared  []row
-	Checks    []hashanchor.Check
-	NotMade   []notMade
-	Revoked   bool // whether keys had been withdrawn was checked
-	Command   string
+	Checks    []checkRow
+	Revoked   bool     // whether keys had been withdrawn was checked
+	Command   []string // its words, those that belong together in one
 	Document  input
 	Evidence  input
 	Numbers   []row
@@ -149,8 +148,23 @@ type row struct {
 	Good  bool // of a comparison: it was made and holds
 }
 
-// notMade is a check that there was no occasion for.
-type notMade struct{ Name, Meaning string }
+// checkRow is a check, whether there was an occasion to make it or not.
+type checkRow struct {
+	hashanchor.Check
+	Made bool
+}
+
+// checkRows are all checks in their order.
+func checkRows(r hashanchor.Report) (rows []checkRow) {
+	for _, name := range hashanchor.Checks() {
+		if c := checkOf(r, name); c != nil {
+			rows = append(rows, checkRow{*c, true})
+		} else {
+			rows = append(rows, checkRow{hashanchor.Check{Name: name, Meaning: hashanchor.Meaning(name)}, false})
+		}
+	}
+	return rows
+}
 
 // moment is a time as the page has it.
 func moment(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04:05 UTC") }
@@ -167,7 +181,7 @@ func momentOf(s string) string {
 func newPage(v verified) page {
 	r := v.report
 	p := page{
-		Noun: "document", Sender: r.Sender, Recipient: r.Recipient, Receipt: r.Receipt, ChainID: r.ChainID, Checks: r.Checks,
+		Noun: "document", Sender: r.Sender, Recipient: r.Recipient, Receipt: r.Receipt, ChainID: r.ChainID, Checks: checkRows(r),
 		Genuine: held(r, hashanchor.CheckDocument) && held(r, hashanchor.CheckOpening),
 		Revoked: checkOf(r, hashanchor.CheckRevocation) != nil,
 		Command: v.command(), Document: v.document, Evidence: v.evidence, Made: moment(v.at), With: version(),
@@ -190,35 +204,30 @@ func newPage(v verified) page {
 		p.Latest = moment(*r.AnchoredAt)
 	}
 	p.Facts, p.Compared, p.Numbers = v.facts(), v.compared(), v.numbers()
-	for _, name := range hashanchor.Checks() {
-		if checkOf(r, name) == nil {
-			p.NotMade = append(p.NotMade, notMade{name, hashanchor.Meaning(name)})
-		}
-	}
 	return p
 }
 
 // command is the command line that was given, with words for the files and for
 // the endpoints, whose addresses may hold keys.
-func (v verified) command() string {
-	words := []string{"dxd", "verify", "DOCUMENT", "EVIDENCE"}
+func (v verified) command() []string {
+	words := []string{"dxd verify DOCUMENT EVIDENCE"}
 	for range v.known.RPC {
-		words = append(words, "--rpc", "URL")
+		words = append(words, "--rpc URL")
 	}
 	for _, hash := range v.known.Blocks {
-		words = append(words, "--block-hash", hash.String())
+		words = append(words, "--block-hash "+hash.String())
 	}
 	if v.known.Finality.Blocks > 0 {
-		words = append(words, "--finality", fmt.Sprint(v.known.Finality.Blocks))
+		words = append(words, "--finality "+v.known.Finality.String())
 	}
 	if v.known.Sender != (record.Fingerprint{}) {
-		words = append(words, "--sender", v.known.Sender.String())
+		words = append(words, "--sender "+v.known.Sender.String())
 	}
 	if v.known.Recipient != (record.Fingerprint{}) {
-		words = append(words, "--recipient", v.known.Recipient.String())
+		words = append(words, "--recipient "+v.known.Recipient.String())
 	}
 	if v.known.ChainID != 0 {
-		words = append(words, "--chain", fmt.Sprint(v.known.ChainID))
+		words = append(words, "--chain "+fmt.Sprint(v.known.ChainID))
 	}
-	return strings.Join(words, " ")
+	return words
 }

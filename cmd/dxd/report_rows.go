@@ -77,9 +77,9 @@ func (v verified) times() []row {
 	late := row{Label: "Not later than", Value: "not shown", Note: "No entry on a chain was found, or asked for, that the statement existed by a certain time."}
 	if r.AnchoredAt != nil {
 		late.Value = moment(*r.AnchoredAt)
-		late.Note = fmt.Sprintf("Block %d of the chain holds an entry that can have been made only from this signed statement. Its maker was the %s.", r.Block, r.AnchoredBy)
+		late.Note = fmt.Sprintf("Block %d of the chain holds an entry that can have been made only from this signed statement. It was made with an account of the %s.", r.Block, r.AnchoredBy)
 	}
-	rows := []row{early, late, {Label: "Time claimed", Value: momentOf(c.Record.Created), Note: "By the signer's own clock: a claim that nothing here depends on."}}
+	rows := []row{early, late, {Label: "Time claimed", Value: momentOf(c.Record.Created), Note: "By the signer's own clock: no more than a claim."}}
 	if r.ChainID != 0 {
 		rows = append(rows, row{Label: "Chain", Value: fmt.Sprintf("the chain with the number %d", r.ChainID),
 			Note: "The times are worth what this chain is worth: those who run it together could have written others. Who runs it is for the reader to find out."})
@@ -149,9 +149,9 @@ func (v verified) askedChain() row {
 	for _, e := range v.known.RPC {
 		names = append(names, e.String())
 	}
-	r.Value, r.Code, r.Note, r.Good = "one source", names[0], "A single source could lie. Ask another one, too, that neither sender nor recipient runs.", true
+	r.Value, r.Code, r.Note = "one source", names[0], "A single source could lie. Ask another one, too, that neither sender nor recipient runs."
 	if len(names) > 1 {
-		r.Value, r.Code, r.Note = fmt.Sprintf("%d sources", len(names)), strings.Join(names, " "), "They gave the same answers; otherwise there would be no page."
+		r.Value, r.Code, r.Note, r.Good = fmt.Sprintf("%d sources", len(names)), strings.Join(names, " "), "They gave the same answers; otherwise there would be no page.", true
 	}
 	return r
 }

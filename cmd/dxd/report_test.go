@@ -112,29 +112,30 @@ func outcomes(t *testing.T) map[string]struct {
 } {
 	all := daemon.Known{Sender: fingerprintOf(t, alphaPrint), Recipient: fingerprintOf(t, betaPrint), ChainID: 1337}
 	broken := verification(t, "transfer", "hello", false, daemon.Known{})
-	broken.report, broken.claims = hashanchor.Report{Checks: []hashanchor.Check{{Name: "file", Detail: "not an evidence file", Mend: "take it again"}}}, nil
+	broken.report, broken.claims = hashanchor.Report{Checks: []hashanchor.Check{
+		{Name: "file", Detail: "not an evidence file", Meaning: hashanchor.Meaning("file"), Mend: "take it again"}}}, nil
 	return map[string]struct {
 		v    verified
 		says []string
 	}{
 		"valid": {verification(t, "transfer", "hello", true, all), []string{
-			"✓ Valid", "The document at hand is, to the last byte, the one that Alpha signed for Beta.",
+			"✓ Valid", "The document in hand is, to the last byte, the one that Alpha signed for Beta.",
 			"It was signed between 21 September 2026, 14:14:10 UTC and 21 September 2026, 14:14:20 UTC.", "Beta confirmed that it received and accepted it.",
 			"Confirmed: whoever had this page made named this very fingerprint.", "A single source could lie", "the chain with the number 1337",
 			"dxd verify DOCUMENT EVIDENCE --rpc URL --sender " + alphaPrint + " --recipient " + betaPrint + " --chain 1337", "5 bytes, of the type text/plain",
 			"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", "40772b6a3f038a5ca0a575a577d2662df4da971ef9680db6c739f9e9c96ef99e",
-			"Made on 28 November 2026, 16:00:00 UTC with dxd", "https://rpc.example.com", "That the keys had not been withdrawn by then.", "docs/spec/evidence.md",
+			"of contract.txt with contract.evidence, made on 28 November 2026, 16:00:00 UTC with dxd", "https://rpc.example.com", "That the keys had not been withdrawn by then.", "docs/spec/evidence.md", "– not made state-proof",
 		}},
 		"claimed": {verification(t, "transfer", "hello", true, daemon.Known{}), []string{
 			"Both names are only claimed until", "– not compared", compareByVoice, alphaPrint, betaPrint, "Decide whether the chain that the file names is one that counts.",
-			"Not made, since there was no occasion", "sender, whether the sender is the organisation",
+			"– not made sender: whether the sender is the organisation", "– one source",
 		}},
 		"undecided": {verification(t, "transfer", "hello", false, all), []string{
 			"? Not decided", "What is not shown is when it was signed: no chain was asked whether the root stands in block 50 of chain 1337.",
 			"What can be done: ask a chain", "no one was asked", "? not known", "Not later than not shown",
 		}},
 		"invalid": {verification(t, "transfer", "jello", true, all), []string{
-			"✗ Not valid", "What is wrong: the document has the SHA-256", "Who can mend it: look for the file that was sent", "What the file claims",
+			"✗ Not valid", "What is wrong: the document has the SHA-256", "This was to find out whether the document in hand is, to the last byte,", "Who can mend it: look for the file that was sent", "What the file claims",
 			"nothing in this table is to be relied on", "✗ fails", "A check failed before the chain's turn came.",
 		}},
 		"another sender": {verification(t, "transfer", "hello", true, daemon.Known{Sender: fingerprintOf(t, betaPrint)}), []string{
@@ -144,7 +145,7 @@ func outcomes(t *testing.T) map[string]struct {
 			"✓ Valid", "the one that Alpha signed. It was signed not later than", "Not earlier than not known", "The signer's name is only claimed until", "Sent to nobody", "Notarised document contract.txt",
 		}},
 		"message": {message(t), []string{
-			"The message at hand", "a message, which has no name", "item 1 of 3, counted from 0", "Beta confirmed that it received it, and refused it.", "Reason given: page 3 is missing",
+			"The message in hand", "a message, which has no name", "item 1 of 3, counted from 0", "Beta confirmed that it received it, and refused it.", "Reason given: page 3 is missing",
 		}},
 		"no evidence": {broken, []string{"✗ Not valid", "What is wrong: not an evidence file.", "Who can mend it: take it again."}},
 	}
