@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/big"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common/hexutil"
 
@@ -203,12 +204,15 @@ func (c *Chain) Block(ctx context.Context, number int64) (record.Beacon, error) 
 	}
 	for _, a := range answers[1:] {
 		if a.value != answers[0].value {
-			return record.Beacon{}, record.Errorf(record.Conflict, "the endpoints disagree about block %d: %s at %s, %s at %s",
-				number, answers[0].value.Hash, answers[0].from, a.value.Hash, a.from)
+			return record.Beacon{}, record.WithHint(record.Errorf(record.Conflict, "the endpoints disagree about block %d: %s says that it has the hash %s and is of %s; %s says %s of %s",
+				number, answers[0].from, answers[0].value.Hash, utc(answers[0].value), a.from, a.value.Hash, utc(a.value)), hintDisagree)
 		}
 	}
 	return answers[0].value, nil
 }
+
+// utc is a block's time for people.
+func utc(b record.Beacon) string { return time.Unix(b.Time, 0).UTC().Format(time.RFC3339) }
 
 // answer is what an endpoint said.
 type answer[T any] struct {

@@ -214,7 +214,10 @@ func TestEndpointsThatMustAgree(t *testing.T) {
 			_, err := c.Lookup(t.Context(), w.anchor(root))
 			wantKind(t, err, lie.kind)
 			if lie.kind == record.Conflict {
-				wantKind(t, err, lie.kind, w.dev.URL(), liar, "missing", "final in block 0x")
+				wantKind(t, err, lie.kind, w.dev.URL()+" says that the root stands in block", ", final, with the hash 0x", liar+" says that it stands nowhere up to its block")
+				if !strings.Contains(record.Hint(err), "no verdict") {
+					t.Errorf("nobody is told what to do: %q", record.Hint(err))
+				}
 			}
 		})
 	}
@@ -228,6 +231,10 @@ func TestEndpointsThatMustAgree(t *testing.T) {
 	}
 	_, err := c.Block(t.Context(), 1000)
 	wantKind(t, err, record.NotFound)
+	liar := between(t, w.dev.URL(), lies["a block of itself"].override)
+	c = newChain(t, evm.Config{URLs: []string{w.dev.URL(), liar}, Finality: 2, Agree: true})
+	_, err = c.Block(t.Context(), 1)
+	wantKind(t, err, record.Conflict, "about block 1: "+w.dev.URL()+" says that it has the hash 0x", liar+" says 0x01", "of 1970-01-01T00:00:01Z")
 }
 
 func TestAnEndpointThatIsBehindWeakensTheAnswer(t *testing.T) {

@@ -2,6 +2,7 @@ package evm
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/ethereum/go-ethereum/common/hexutil"
 
@@ -114,8 +115,8 @@ func agree(answers []answer[hashanchor.Found]) (hashanchor.Found, error) {
 	least := answers[0]
 	for _, a := range answers[1:] {
 		if !compatible(least.value, a.value) {
-			return hashanchor.Found{}, record.Errorf(record.Conflict, "the endpoints disagree: %s says %s, %s says %s",
-				least.from, describe(least.value), a.from, describe(a.value))
+			return hashanchor.Found{}, record.WithHint(record.Errorf(record.Conflict, "the endpoints disagree: %s says that the root stands %s; %s says that it stands %s",
+				least.from, describe(least.value), a.from, describe(a.value)), hintDisagree)
 		}
 		if weight(a.value) < weight(least.value) {
 			least = a
@@ -147,9 +148,18 @@ func weight(f hashanchor.Found) int {
 	}
 }
 
+// describe goes on where "the root stands" ends.
 func describe(f hashanchor.Found) string {
-	if f.Standing == hashanchor.Missing {
-		return record.Printable(string(f.Standing), 20)
+	switch f.Standing {
+	case hashanchor.Missing:
+		return fmt.Sprintf("nowhere up to its block %d", f.Head)
+	case hashanchor.Included:
+		return fmt.Sprintf("in block %d, not final yet, with the hash %s", f.Block, f.BlockHash)
+	default:
+		return fmt.Sprintf("in block %d, final, with the hash %s", f.Block, f.BlockHash)
 	}
-	return string(f.Standing) + " in block " + f.BlockHash.String()
 }
+
+// hintDisagree is what a person can do about endpoints that disagree: which of
+// them is right can't be told here.
+const hintDisagree = "one of them lies, is broken, or follows another chain: there is no verdict until those asked agree; ask another one that neither side runs"
