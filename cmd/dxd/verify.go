@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"time"
@@ -100,15 +101,14 @@ func (a *app) verify(ctx context.Context, path, evidencePath string, o verifyOpt
 	if err != nil {
 		return err
 	}
-	if err := a.printReport(report); err != nil {
-		return err
-	}
+	var pageErr error // it does not keep the verdict back, nor does a reader that goes away the page
 	if o.report != "" {
 		v := verified{report: report, known: known, document: read.input(path), evidence: inputOf(evidencePath, evidence), at: time.Now()}
 		v.claims, _ = claimsOf(evidence) // what is no evidence claims nothing, as the report says
-		if err := writeReport(o.report, v); err != nil {
-			return err
-		}
+		pageErr = writeReport(o.report, v)
+	}
+	if err := errors.Join(a.printReport(report), pageErr); err != nil {
+		return err
 	}
 	return exitCode(report.ExitCode())
 }
