@@ -121,6 +121,29 @@ func TestWhatIsNoEvidenceIsNotShown(t *testing.T) {
 	}
 }
 
+// FuzzWhatIsShownOfEvidence wants an answer to any file, in text that does no
+// more than show itself.
+func FuzzWhatIsShownOfEvidence(f *testing.F) {
+	for _, name := range []string{"evidence-transfer.json", "evidence-notarization.json", "card.json"} {
+		data, err := os.ReadFile(specData + name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		out, stderr, code := showText(t, data)
+		if code != 0 && code != 1 || (code == 0) != (stderr == "") || (code == 0) != (out != "") {
+			t.Errorf("exit code %d, printed %q, said %q", code, out, stderr)
+		}
+		for line := range strings.Lines(out + stderr) {
+			if line = strings.TrimSuffix(line, "\n"); record.Printable(line, len(line)) != line {
+				t.Errorf("%q reaches the terminal", line)
+			}
+		}
+	})
+}
+
 // TestAnyEvidenceIsShown holds for all cases of the specification: whatever is
 // evidence by its form is shown, whether it verifies or not.
 func TestAnyEvidenceIsShown(t *testing.T) {

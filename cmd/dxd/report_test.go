@@ -119,8 +119,8 @@ func outcomes(t *testing.T) map[string]struct {
 		says []string
 	}{
 		"valid": {verification(t, "transfer", "hello", true, all), []string{
-			"✓ Valid", "The document in hand is, to the last byte, the one that Alpha signed for Beta.",
-			"It was signed between 21 September 2026, 14:14:10 UTC and 21 September 2026, 14:14:20 UTC.", "Beta confirmed that it received and accepted it.",
+			"✓ Valid", "The document in hand is, to the last byte, the one that “Alpha” signed for “Beta”.",
+			"It was signed between 21 September 2026, 14:14:10 UTC and 21 September 2026, 14:14:20 UTC.", "“Beta” confirmed that it received and accepted it.",
 			"Confirmed: whoever had this page made named this very fingerprint.", "A single source could lie", "the chain with the number 1337",
 			"dxd verify DOCUMENT EVIDENCE --rpc URL --sender " + alphaPrint + " --recipient " + betaPrint + " --chain 1337", "5 bytes, of the type text/plain",
 			"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", "40772b6a3f038a5ca0a575a577d2662df4da971ef9680db6c739f9e9c96ef99e",
@@ -142,10 +142,10 @@ func outcomes(t *testing.T) map[string]struct {
 			"✗ Not valid", "✗ differs", "the sender is " + alphaPrint + ", not " + betaPrint,
 		}},
 		"notarisation": {verification(t, "notarization", "hello", true, daemon.Known{}), []string{
-			"✓ Valid", "the one that Alpha signed. It was signed not later than", "Not earlier than not known", "The signer's name is only claimed until", "Sent to nobody", "Notarised document contract.txt",
+			"✓ Valid", "the one that “Alpha” signed. It was signed not later than", "Not earlier than not known", "The signer's name is only claimed until", "Sent to nobody", "Notarised document contract.txt",
 		}},
 		"message": {message(t), []string{
-			"The message in hand", "a message, which has no name", "item 1 of 3, counted from 0", "Beta confirmed that it received it, and refused it.", "Reason given: page 3 is missing",
+			"The message in hand", "a message, which has no name", "item 1 of 3, counted from 0", "“Beta” confirmed that it received it, and refused it.", "Reason given: page 3 is missing",
 		}},
 		"no evidence": {broken, []string{"✗ Not valid", "What is wrong: not an evidence file.", "Who can mend it: take it again."}},
 	}
@@ -211,7 +211,7 @@ func TestNoTextBreaksOutOfThePage(t *testing.T) {
 	shape := func(page string) string { return strings.Join(allowed.FindAllString(page, -1), "\n") }
 	for _, text := range []string{
 		"<script>alert(1)</script>", `"><img src=x onerror=alert(1)>`, "</title></style></bdi><h1>Valid", "{{.Verdict}}", "<!--", "]]>", "javascript:alert(1)",
-		"&#8238;&lt;script&gt;", "\u202egnp.exe", "\x1b[2J\x00", "a\nb\r\n", strings.Repeat("Ä", 300), strings.Repeat("‏", 300), "\xff\xfe", "</p>\u2028<p>",
+		"&#8238;&lt;script&gt;", "\u202egnp.exe", "\x1b[2J\x00", "a\nb\r\n", strings.Repeat("Ä", 300), strings.Repeat("\u200f", 300), "\xff\xfe", "</p>\u2028<p>",
 	} {
 		page, _ := render(t, hostile(t, text))
 		if shape(page) != shape(want) {
