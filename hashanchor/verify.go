@@ -88,13 +88,23 @@ func (v *verifier) checkFile(data []byte, doc Document) {
 	v.add(CheckOpening, fmt.Sprintf("the opening is item %d of the %d that the %s signs", v.e.Opening.Index, v.statement.items, v.statement.what),
 		hint(v.checkOpening(), mendFile))
 	v.add(CheckDocument, "the document has the digest and the length that were signed", v.checkDocument(doc))
-	v.add(CheckReceipts, "every receipt is by the recipient and about this item", hint(v.openReceipts(), mendFile))
-	v.add(CheckProofs, "each proof leads from a record of this file to an anchored root", hint(v.checkProofs(), mendFile))
+	v.add(CheckReceipts, unlessNone(len(v.e.Receipts), "every receipt is by the recipient and about this item", "the file holds no receipt"),
+		hint(v.openReceipts(), mendFile))
+	v.add(CheckProofs, unlessNone(len(v.e.Proofs), "each proof leads from a record of this file to an anchored root", "the file holds no proof of an anchor"),
+		hint(v.checkProofs(), mendFile))
 	v.checkStates()
 	v.add(CheckValidity, "no card had expired when its key signed", v.checkValidity())
 	if v.o.ChainID != 0 && len(v.e.Proofs) > 0 {
 		v.add(CheckChain, fmt.Sprintf("the evidence names chain %d", v.o.ChainID), v.checkChainID())
 	}
+}
+
+// unlessNone keeps a check of nothing from sounding like something.
+func unlessNone(n int, holds, none string) string {
+	if n == 0 {
+		return none
+	}
+	return holds
 }
 
 const (

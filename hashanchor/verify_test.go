@@ -9,6 +9,18 @@ import (
 	"dxd/record"
 )
 
+func TestWhatTheFileDoesNotHoldIsNotSaidToHold(t *testing.T) {
+	s := tell(t, "hello")
+	s.evidence.Receipts, s.evidence.Proofs = nil, nil
+	said := map[string]string{}
+	for _, c := range s.verify(t, s.file(t)).Checks {
+		said[c.Name] = c.Detail
+	}
+	if said[hashanchor.CheckReceipts] != "the file holds no receipt" || said[hashanchor.CheckProofs] != "the file holds no proof of an anchor" {
+		t.Errorf("the checks say %q", said)
+	}
+}
+
 func TestATransferThatIsAnchoredVerifies(t *testing.T) {
 	s := tell(t, "hello")
 	r := verify(t, s.doc(), s.file(t), hashanchor.Options{
