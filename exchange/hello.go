@@ -104,7 +104,7 @@ func (x *Exchange) takeHello(ctx context.Context, from record.OrgID, l *link, to
 	if err := x.Book.LearnHistory(ctx, from, h.History); err != nil {
 		return has, err
 	}
-	if err := x.Book.Told(ctx, from, h.Has); err != nil {
+	if err := x.toldCard(ctx, from, h.Has); err != nil {
 		return has, err
 	}
 	if err := x.takeHeads(ctx, from, h, told); err != nil {

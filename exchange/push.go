@@ -18,7 +18,7 @@ import (
 // behind the partner's key: the proof of a record that both have, a void, or
 // the application's word.
 type push struct {
-	Transfer record.TransferID `json:"transfer"`
+	Transfer record.TransferID `json:"transfer,omitzero"` // zero: it is about a card
 	Proof    record.RecordID   `json:"proof,omitzero"`
 	Void     bool              `json:"void,omitzero"`
 	Word     bool              `json:"word,omitzero"`
@@ -57,8 +57,11 @@ func (x *Exchange) Proven(tx blobstore.Tx, id record.RecordID, own bool) error {
 		return nil
 	}
 	t, ok, err := x.ownerOf(tx, id)
-	if !ok || err != nil {
+	if err != nil {
 		return err
+	}
+	if !ok {
+		return x.cardProven(tx, id)
 	}
 	shared, err := isShared(tx, t, id)
 	if !shared || err != nil {
@@ -109,7 +112,7 @@ func (x *Exchange) ownerOf(tx blobstore.ReadTx, id record.RecordID) (t Transfer,
 
 // news is a frame of ProtocolProof.
 type news struct {
-	Transfer record.TransferID `json:"transfer"`
+	Transfer record.TransferID `json:"transfer,omitzero"` // zero: it is about a card of whoever tells
 	Proof    jsontext.Value    `json:"proof,omitzero"`
 	Void     record.Envelope   `json:"void,omitzero"`
 	Receipt  record.Envelope   `json:"receipt,omitzero"` // the application's word on the item
@@ -339,7 +342,7 @@ func (x *Exchange) takeNews(ctx context.Context, from record.OrgID, n news) ack 
 	var err error
 	switch {
 	case len(n.Proof) > 0:
-		err = x.takeProof(ctx, from, n.Proof)
+		err = x.takeProof(ctx, from, n.Transfer, n.Proof)
 	case !n.Receipt.IsZero():
 		err = x.takeWord(ctx, from, n)
 	default:
@@ -361,10 +364,15 @@ func (x *Exchange) takeNews(ctx context.Context, from record.OrgID, n news) ack 
 
 // takeProof hands a proof of a record that we share with the partner to the
 // queue, which asks the chain before it believes it.
-func (x *Exchange) takeProof(ctx context.Context, from record.OrgID, proof []byte) error {
+func (x *Exchange) takeProof(ctx context.Context, from record.OrgID, about record.TransferID, proof []byte) error {
 	return x.Journal.Update(ctx, func(tx blobstore.Tx) error {
 		return queue.Receive(tx, proof, func(id record.RecordID, account record.Account) (record.Hash, error) {
 			e, err := x.sharedRecord(tx, from, id)
+			if about.IsZero() && record.KindOf(err) == record.NotFound {
+				// Told of a card, by one to which we said that we have it or
+				// a later one: it will not come any more.
+				err = record.Errorf(record.Refused, "the proof of a card that is not known here")
+			}
 			if err != nil {
 				return record.Hash{}, err
 			}
@@ -374,11 +382,15 @@ func (x *Exchange) takeProof(ctx context.Context, from record.OrgID, proof []byt
 }
 
 // sharedRecord finds a record that we and the partner have: of a transfer
-// between us, or a void of its own.
+// between us, or a void or a card of its own.
 func (x *Exchange) sharedRecord(tx blobstore.ReadTx, from record.OrgID, id record.RecordID) (record.Envelope, error) {
 	t, err := transferOf(tx, id)
 	if record.KindOf(err) == record.NotFound {
-		return voidByID(tx, from, id)
+		e, err := voidByID(tx, from, id)
+		if record.KindOf(err) == record.NotFound {
+			return partnersCard(tx, from, id)
+		}
+		return e, err
 	}
 	if err != nil {
 		return record.Envelope{}, err
@@ -390,8 +402,12 @@ func (x *Exchange) sharedRecord(tx blobstore.ReadTx, from record.OrgID, id recor
 }
 
 // checkAnchorer tells whether the account stands on the card that the record
-// names, or on ours: evidence takes no other.
+// names, or on ours: evidence takes no other. A card is anchored by an account
+// on itself.
 func (x *Exchange) checkAnchorer(tx blobstore.ReadTx, e record.Envelope, account record.Account) error {
+	if e.Name() == "card" {
+		return checkCardAnchorer(e, account)
+	}
 	card, err := x.signersCard(tx, e)
 	if err != nil {
 		return err
@@ -406,8 +422,11 @@ func (x *Exchange) checkAnchorer(tx blobstore.ReadTx, e record.Envelope, account
 // for one of which nothing more is known.
 func (x *Exchange) AccountsOf(tx blobstore.ReadTx, id record.RecordID) ([]record.Account, error) {
 	t, ok, err := x.ownerOf(tx, id)
-	if !ok || err != nil {
+	if err != nil {
 		return nil, err
+	}
+	if !ok {
+		return cardAccounts(tx, id)
 	}
 	e, err := x.anyRecordOf(tx, t, id)
 	if record.KindOf(err) == record.NotFound {

@@ -25,6 +25,8 @@ type Config struct {
 	// its alias or has a newer card, but not where it is only somewhere else;
 	// nil calls nothing.
 	OnChange func(tx blobstore.Tx, org record.OrgID, s State) error
+	// OnOwn is called in the update that makes a card ours; nil calls nothing.
+	OnOwn func(tx blobstore.Tx, card record.Envelope) error
 	// OnCard is called after a new card of ours has taken the place of the
 	// older; nil calls nothing.
 	OnCard func()

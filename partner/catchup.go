@@ -101,7 +101,7 @@ func (b *Book) takeOwn(tx blobstore.Tx, card record.Signed[record.Card]) error {
 	case succeeds(card, own) == nil:
 		return tx.Set(cardKey(tx, card.ID()), card.Bytes())
 	case card.Body.Previous == own.ID() && b.Keys.OnCard(card.Body):
-		return putSelf(tx, card)
+		return b.putOwn(tx, card)
 	}
 	next, err := signAfter(b.Keys, own, max(own.Body.Serial, card.Body.Serial)+2, b.Now())
 	if err != nil {
@@ -110,5 +110,5 @@ func (b *Book) takeOwn(tx blobstore.Tx, card record.Signed[record.Card]) error {
 	if err := tx.Set(cardKey(tx, card.ID()), card.Bytes()); err != nil {
 		return err
 	}
-	return putSelf(tx, next)
+	return b.putOwn(tx, next)
 }

@@ -13,7 +13,7 @@ import (
 
 // The bounds of a history: what goes into one frame beside all else.
 const (
-	maxHistory      = 64
+	MaxHistory      = 64
 	maxHistoryBytes = 512 << 10
 )
 
@@ -22,7 +22,7 @@ const (
 func (b *Book) History(ctx context.Context, has record.RecordID) ([]record.Envelope, error) {
 	var history []record.Envelope
 	size := 0
-	for card := b.Self(); card.ID() != has && len(history) < maxHistory; {
+	for card := b.Self(); card.ID() != has && len(history) < MaxHistory; {
 		previous := card.Body.Previous
 		if previous.IsZero() || previous == has {
 			break
@@ -51,7 +51,7 @@ func (b *Book) LearnHistory(ctx context.Context, org record.OrgID, history []rec
 	if err != nil {
 		return err
 	}
-	if len(history) > maxHistory {
+	if len(history) > MaxHistory {
 		return record.Errorf(record.Invalid, "a history of %d cards", len(history))
 	}
 	var fresh []record.Signed[record.Card]
@@ -102,8 +102,10 @@ func (b *Book) Has(ctx context.Context, org record.OrgID) (record.RecordID, erro
 }
 
 // Told notes which card of ours an active partner says that it has. Its word
-// counts for nothing but when our old keys may go.
-func (b *Book) Told(ctx context.Context, org record.OrgID, card record.RecordID) error {
+// counts for nothing but when our old keys may go, and what it is told of our
+// cards. If that is news, more is called in the same update with the card that
+// it had before; it may be nil.
+func (b *Book) Told(ctx context.Context, org record.OrgID, card record.RecordID, more func(tx blobstore.Tx, before record.RecordID) error) error {
 	p, err := b.ByOrg(org)
 	if err != nil || card.IsZero() || p.Knows == card {
 		return err
@@ -120,11 +122,43 @@ func (b *Book) Told(ctx context.Context, org record.OrgID, card record.RecordID)
 		if err != nil {
 			return err
 		}
+		before := r.Knows
 		r.Knows = card
-		return r.put(tx)
+		if err := r.put(tx); err != nil || more == nil {
+			return err
+		}
+		return more(tx, before)
 	})
 	if err != nil {
 		return err
 	}
 	return b.reload(ctx)
+}
+
+// HaveCard lists the partners that said to have this card of ours, or a later
+// one: with that they got it, too. Removed ones are left out.
+func HaveCard(tx blobstore.ReadTx, card record.Signed[record.Card]) (have []record.OrgID, err error) {
+	rows, err := scanRows(tx)
+	if err != nil {
+		return nil, err
+	}
+	serials := map[record.RecordID]int64{card.ID(): card.Body.Serial}
+	for _, r := range rows {
+		if r.State == Removed || r.Knows.IsZero() {
+			continue
+		}
+		serial, ok := serials[r.Knows]
+		if !ok {
+			known, err := CardByID(tx, r.Knows)
+			if err != nil {
+				return nil, err
+			}
+			serial = known.Body.Serial
+			serials[r.Knows] = serial
+		}
+		if serial >= card.Body.Serial {
+			have = append(have, r.Org)
+		}
+	}
+	return have, nil
 }

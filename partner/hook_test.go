@@ -53,3 +53,33 @@ func TestAChangeThatCantBeToldDoesNotHappen(t *testing.T) {
 		t.Errorf("the partners are %v", all)
 	}
 }
+
+func TestEachCardOfOursIsToldWithIt(t *testing.T) {
+	h := newOwner(t)
+	var told []record.RecordID
+	h.OnOwn = func(_ blobstore.Tx, card record.Envelope) error {
+		told = append(told, card.ID())
+		return nil
+	}
+	check(t, h.Renew(t.Context()))
+	first := h.Self()
+	next, err := h.keys.SignCard(record.Card{
+		Header: record.Header{Created: in(0)}, Name: "Acme", Serial: 3, Previous: first.ID(), Expires: in(time.Hour),
+	})
+	check(t, err)
+	beyond, err := h.keys.SignCard(record.Card{
+		Header: record.Header{Created: in(0)}, Name: "Acme", Serial: 5, Previous: next.ID(), Expires: in(time.Hour),
+	})
+	check(t, err)
+	ignore := func(blobstore.Tx, record.Card) error { return nil }
+	check(t, h.CatchUp(t.Context(), []record.Envelope{next.Envelope}, ignore))   // which becomes ours
+	check(t, h.CatchUp(t.Context(), []record.Envelope{beyond.Envelope}, ignore)) // likewise, or one behind it
+	if want := []record.RecordID{first.ID(), next.ID(), h.Self().ID()}; !slices.Equal(told, want) {
+		t.Errorf("told of %v, not of %v", told, want)
+	}
+	h.OnOwn = func(blobstore.Tx, record.Envelope) error { return record.Errorf(record.Full, "no room") }
+	last := h.Self().ID()
+	if err := h.Renew(t.Context()); record.KindOf(err) != record.Full || h.Self().ID() != last {
+		t.Errorf("a card that can't be told is ours all the same (%v)", err)
+	}
+}

@@ -50,7 +50,7 @@ func (b *Book) renew(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return putSelf(tx, next)
+		return b.putOwn(tx, next)
 	})
 	if err != nil {
 		return err
@@ -74,6 +74,14 @@ func signAfter(keys *crypto.Keyring, old record.Signed[record.Card], serial int6
 		Previous: old.ID(),
 		Expires:  now.Add(cardValidity).UnixMilli(),
 	})
+}
+
+// putOwn makes the card ours and tells of it.
+func (b *Book) putOwn(tx blobstore.Tx, card record.Signed[record.Card]) error {
+	if err := putSelf(tx, card); err != nil || b.OnOwn == nil {
+		return err
+	}
+	return b.OnOwn(tx, card.Envelope)
 }
 
 // putSelf makes the card ours, and keeps it for the records that will name it.

@@ -149,16 +149,16 @@ func TestWhatAPartnerSaysToHaveMustBeOurs(t *testing.T) {
 		return p.Knows
 	}
 	for _, id := range []record.RecordID{{}, {1}, card.ID()} {
-		check(t, h.Told(t.Context(), globex.id(), id))
+		check(t, h.Told(t.Context(), globex.id(), id, nil))
 		if !knows().IsZero() {
 			t.Errorf("the word %s was taken", id)
 		}
 	}
-	check(t, h.Told(t.Context(), globex.id(), h.Self().ID()))
+	check(t, h.Told(t.Context(), globex.id(), h.Self().ID(), nil))
 	if knows() != h.Self().ID() {
 		t.Error("what the partner has is not noted")
 	}
-	if err := h.Told(t.Context(), newOrg(t).id(), h.Self().ID()); err == nil {
+	if err := h.Told(t.Context(), newOrg(t).id(), h.Self().ID(), nil); err == nil {
 		t.Error("a stranger's word was taken")
 	}
 }

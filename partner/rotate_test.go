@@ -80,7 +80,7 @@ func (o *owner) partnerHas(alias string) *org {
 
 func (o *owner) tells(p *org) {
 	o.t.Helper()
-	check(o.t, o.Told(o.t.Context(), p.id(), o.Self().ID()))
+	check(o.t, o.Told(o.t.Context(), p.id(), o.Self().ID(), nil))
 }
 
 func TestARotatedKeyIsOnTheNextCard(t *testing.T) {

@@ -59,7 +59,11 @@ func Init(ctx context.Context, path, name string, keys *crypto.Keyring, keyring,
 		var epoch record.Epoch
 		rand.Read(epoch[:])
 		return store.Update(ctx, func(tx blobstore.Tx) error {
-			if _, err := partner.Init(tx, keys, name, time.Now()); err != nil {
+			card, err := partner.Init(tx, keys, name, time.Now())
+			if err != nil {
+				return err
+			}
+			if err := exchange.AnchorCard(tx, card.Envelope); err != nil {
 				return err
 			}
 			return exchange.Init(tx, epoch)
@@ -96,7 +100,7 @@ func Open(ctx context.Context, dir statedir.Dir, c config.Config, keys *crypto.K
 	}
 	o.Events = &event.Log{Journal: o.Store, Now: time.Now, Retain: c.Retain.Events}
 	o.Book, err = partner.Open(ctx, partner.Config{
-		Journal: o.Store, Keys: keys, Now: time.Now, IsPrivate: p2p.IsPrivate, OnState: w.State, OnChange: tellOfPartner, OnCard: w.Card,
+		Journal: o.Store, Keys: keys, Now: time.Now, IsPrivate: p2p.IsPrivate, OnState: w.State, OnChange: tellOfPartner, OnOwn: exchange.AnchorCard, OnCard: w.Card,
 		OnKeys: w.Keys, Save: dir.WriteKeyring, Seam: w.Seam,
 	})
 	if err != nil {
@@ -107,7 +111,15 @@ func Open(ctx context.Context, dir statedir.Dir, c config.Config, keys *crypto.K
 		// full disk is the likely reason, and it is tried again.
 		log.Error("couldn't sign a card with the keyring's keys", "error", err)
 	}
+	if err := o.anchorCard(ctx); err != nil {
+		log.Error("couldn't queue our card to be anchored", "error", err) // tried again at the next start
+	}
 	return o, nil
+}
+
+// anchorCard queues our card if no older version of this program has.
+func (o *Organisation) anchorCard(ctx context.Context) error {
+	return o.Store.Update(ctx, func(tx blobstore.Tx) error { return exchange.AnchorCard(tx, o.Book.Self().Envelope) })
 }
 
 func tellOfPartner(tx blobstore.Tx, org record.OrgID, s partner.State) error {

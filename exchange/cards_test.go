@@ -1,0 +1,102 @@
+package exchange_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"dxd/blobstore"
+	"dxd/crypto"
+	"dxd/exchange"
+	"dxd/record"
+)
+
+func TestTheProofOfACardReachesWhoeverHasTheCard(t *testing.T) {
+	a, b, c := newNode(t, "anna"), newNode(t, "bert"), newNode(t, "carl")
+	first := a.book.Self()
+	a.proven(first.Envelope) // before there is a partner
+	pair(t, a, b)
+	a.delivered(a.send("bert", []byte("they meet")).ID)
+	b.isPushed(first.ID())
+	b.halt()
+	var later []record.Envelope
+	for range 2 {
+		check(t, a.book.Renew(t.Context()))
+		later = append(later, a.book.Self().Envelope)
+		a.proven(later[len(later)-1])
+	}
+	b.start()
+	for _, card := range later {
+		b.isPushed(card.ID())
+	}
+	pair(t, a, c) // which gets the older cards with the history
+	a.delivered(a.send("carl", []byte("they meet")).ID)
+	for _, card := range append(later, first.Envelope) {
+		c.isPushed(card.ID())
+	}
+}
+
+func TestTheProofOfACardThatDoesNotHoldIsNotTaken(t *testing.T) {
+	a, b, c := newNode(t, "anna"), newNode(t, "bert"), newNode(t, "carl")
+	pair(t, a, b)
+	pair(t, c, b)
+	next, err := a.keys.SignCard(record.Card{Header: record.Header{Created: 1}, Name: "anna", Serial: 2, Previous: a.book.Self().ID(), Expires: 1 << 50})
+	check(t, err)
+	for _, test := range []struct {
+		what    string
+		from    *node
+		card    record.Envelope
+		account record.Account
+	}{
+		{"by a partner's account", a, a.book.Self().Envelope, c.keys.Account()},
+		{"by our account", a, a.book.Self().Envelope, b.keys.Account()},
+		{"of another partner's card", a, c.book.Self().Envelope, c.keys.Account()},
+		{"of our own card", a, b.book.Self().Envelope, b.keys.Account()},
+		{"of a card that is not here", a, next.Envelope, a.keys.Account()},
+	} {
+		raw, err := proofOf(t, test.card, test.account).Bytes()
+		check(t, err)
+		if got := test.from.tells(t, b).tell(map[string]any{"proof": json.RawMessage(raw)}); got.OK || got.Retry {
+			t.Errorf("%s: %+v", test.what, got)
+		}
+		if b.pushed(test.card.ID()) {
+			t.Errorf("%s: it is kept", test.what)
+		}
+	}
+}
+
+func TestACardIsAnchoredByAnAccountOnItself(t *testing.T) {
+	a := newNode(t, "anna")
+	a.keys.Become(rotated(t, a.keys))
+	for _, card := range []record.Signed[record.Card]{a.book.Self(), a.nextCard()} {
+		check(t, a.store.Update(t.Context(), func(tx blobstore.Tx) error {
+			if err := exchange.AnchorCard(tx, card.Envelope); err != nil {
+				return err
+			}
+			return exchange.AnchorCard(tx, card.Envelope)
+		}))
+		check(t, a.store.View(t.Context(), func(tx blobstore.ReadTx) error {
+			accounts, err := a.AccountsOf(tx, card.ID())
+			if len(accounts) != len(card.Body.Accounts) || accounts[0] != card.Body.Accounts[0] {
+				t.Errorf("card %d is anchored by %v", card.Body.Serial, accounts)
+			}
+			return err
+		}))
+	}
+	if n := len(a.leaves()); n != 2 {
+		t.Errorf("%d leaves of two cards", n)
+	}
+}
+
+func rotated(t *testing.T, keys *crypto.Keyring) *crypto.Keyring {
+	t.Helper()
+	next, err := keys.With(crypto.RoleAccount)
+	check(t, err)
+	return next
+}
+
+// nextCard has the node sign a card with the keyring's keys.
+func (n *node) nextCard() record.Signed[record.Card] {
+	n.t.Helper()
+	check(n.t, n.book.Settle(n.t.Context()))
+	return n.book.Self()
+}
