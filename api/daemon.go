@@ -29,12 +29,12 @@ func (a *API) self(context.Context, *none) (apitype.Self, error) {
 	}, nil
 }
 
-func (a *API) card(context.Context, *none) ([]byte, error) {
-	opened, err := a.Book.CardFile(a.Addresses())
+func (a *API) card(ctx context.Context, _ *none) ([]byte, error) {
+	file, err := a.Exchange.CardFile(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return opened.File().Bytes()
+	return file.Bytes()
 }
 
 // list is [] in JSON where there is nothing, and never null.

@@ -31,6 +31,14 @@ func (a *API) getPartner(ctx context.Context, in *aliasInput) (apitype.Partner, 
 	return a.partnerNow(ctx, p, err)
 }
 
+func (a *API) partnerCard(ctx context.Context, in *aliasInput) ([]byte, error) {
+	file, err := a.Exchange.PartnerCardFile(ctx, in.Alias)
+	if err != nil {
+		return nil, err
+	}
+	return file.Bytes()
+}
+
 type addPartnerInput struct {
 	Body apitype.AddPartner
 }

@@ -41,6 +41,7 @@ func (a *API) routes() []route {
 		{scope: Admin, method: "POST", path: "/keys/rotate", id: "rotate-key", summary: "Draw a new key of a role, and sign a card with it", add: answer(a, a.rotateKey)},
 
 		{scope: Read, method: "GET", path: "/partners", id: "list-partners", summary: "All partners by alias", add: answer(a, a.listPartners)},
+		{scope: Read, method: "GET", path: "/partners/{alias}/card", id: "partner-card", summary: "A partner's newest card as a file, with the proof of its anchor if that is here", add: file(a, a.partnerCard), produces: "application/json"},
 		{scope: Admin, method: "POST", path: "/partners", id: "add-partner", summary: "Accept a card, or a newer card of a known partner", add: answer(a, a.addPartner)},
 		{scope: Read, method: "GET", path: "/partners/{alias}", id: "get-partner", summary: "One partner", add: answer(a, a.getPartner)},
 		{scope: Admin, method: "DELETE", path: "/partners/{alias}", id: "remove-partner", summary: "Remove a partner; what is queued for it fails, records stay", add: answer(a, a.removePartner)},

@@ -28,6 +28,12 @@ func (c *Client) Partner(ctx context.Context, alias string) (apitype.Partner, er
 	return get[apitype.Partner](ctx, c, nil, "partners", alias)
 }
 
+// PartnerCard gives a partner's newest card as a file, with the proof of its
+// anchor if that is here: for `dxd verify --card`.
+func (c *Client) PartnerCard(ctx context.Context, alias string) ([]byte, error) {
+	return c.file(ctx, record.MaxCardFile, "partners", alias, "card")
+}
+
 // AddPartner accepts the card in a card file under an alias, or a newer card
 // of a known partner, for which the alias may be empty. A fingerprint that is
 // not empty must be the card's.

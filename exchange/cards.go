@@ -75,6 +75,54 @@ func (x *Exchange) cardProven(tx blobstore.Tx, id record.RecordID) error {
 	return nil
 }
 
+// CardFile is what to hand to a partner: our card, where our nodes are, and
+// the card's proof once it is there.
+func (x *Exchange) CardFile(ctx context.Context) (record.CardFile, error) {
+	opened, err := x.Book.CardFile(x.Addrs())
+	if err != nil {
+		return record.CardFile{}, err
+	}
+	file := opened.File()
+	file.Proof, err = x.proofOfCard(ctx, opened.Card)
+	return file, err
+}
+
+// PartnerCardFile is a partner's newest card with its proof, to be shown to
+// whoever verifies evidence. It does not tell where the partner is.
+func (x *Exchange) PartnerCardFile(ctx context.Context, alias string) (record.CardFile, error) {
+	p, err := x.Book.ByAlias(alias)
+	if err != nil {
+		return record.CardFile{}, err
+	}
+	proof, err := x.proofOfCard(ctx, p.Card)
+	return record.CardFile{Card: p.Card.Envelope, Proof: proof}, err
+}
+
+// proofOfCard is the proof that goes into a card file, nil if there is none:
+// one that the chain confirmed, or else what the partner pushed, since whoever
+// uses it asks a chain. One by an account that is not on the card could not be
+// checked.
+func (x *Exchange) proofOfCard(ctx context.Context, card record.Signed[record.Card]) (proof []byte, err error) {
+	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
+		proof = nil
+		p, err := queue.ProofOf(tx, card.ID())
+		if record.KindOf(err) == record.NotFound {
+			p, err = queue.PushedProofOf(tx, card.ID())
+		}
+		switch {
+		case record.KindOf(err) == record.NotFound:
+			return nil
+		case err != nil:
+			return err
+		case !slices.Contains(card.Body.Accounts, p.Anchor.Account):
+			return nil
+		}
+		proof, err = p.Bytes()
+		return err
+	})
+	return proof, err
+}
+
 // partnersCard finds a card of the partner's own.
 func partnersCard(tx blobstore.ReadTx, from record.OrgID, id record.RecordID) (record.Envelope, error) {
 	card, err := partner.CardByID(tx, id)

@@ -7,6 +7,7 @@ import (
 	"dxd/blobstore"
 	"dxd/crypto"
 	"dxd/exchange"
+	"dxd/hashanchor"
 	"dxd/record"
 )
 
@@ -99,4 +100,33 @@ func (n *node) nextCard() record.Signed[record.Card] {
 	n.t.Helper()
 	check(n.t, n.book.Settle(n.t.Context()))
 	return n.book.Self()
+}
+
+func TestCardFilesHaveTheProofThatIsHere(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	opened := func(file record.CardFile, err error) hashanchor.CardFile {
+		t.Helper()
+		check(t, err)
+		data, err := file.Bytes()
+		check(t, err)
+		f, err := hashanchor.OpenCardFile(data)
+		check(t, err)
+		if f.Card.ID() != a.book.Self().ID() {
+			t.Errorf("the card is %s", f.Card.ID())
+		}
+		return f
+	}
+	if f := opened(a.CardFile(t.Context())); f.Proof != nil || len(f.Presence) != 1 {
+		t.Errorf("before there is a proof: %+v, %d presences", f.Proof, len(f.Presence))
+	}
+	a.delivered(a.send("bert", []byte("they meet")).ID)
+	a.proven(a.book.Self().Envelope)
+	b.isPushed(a.book.Self().ID())
+	if f := opened(a.CardFile(t.Context())); f.Proof == nil || len(f.Presence) != 1 {
+		t.Errorf("our own: %+v, %d presences", f.Proof, len(f.Presence))
+	}
+	if f := opened(b.PartnerCardFile(t.Context(), "anna")); f.Proof == nil || len(f.Presence) != 0 {
+		t.Errorf("the partner's: %+v, %d presences", f.Proof, len(f.Presence))
+	}
 }

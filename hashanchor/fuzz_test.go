@@ -44,3 +44,23 @@ func FuzzParseProof(f *testing.F) {
 		}
 	})
 }
+
+func FuzzOpenCardFile(f *testing.F) {
+	s := tell(f, "hello")
+	p := s.chain.anchor(f, s.alpha.address(), 60, s.alpha.card.Envelope)
+	f.Add(cardFile(f, s.alpha.card, &p))
+	f.Add(cardFile(f, s.alpha.card, nil))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := hashanchor.OpenCardFile(data)
+		if err != nil {
+			if c.Proof != nil || !c.Card.IsZero() {
+				t.Fatal("something is returned on an error")
+			}
+			return
+		}
+		again, err := c.File().Bytes()
+		if err != nil || !bytes.Equal(again, append(bytes.TrimRight(data, "\r\n"), '\n')) {
+			t.Fatalf("another card file comes out: %v", err)
+		}
+	})
+}

@@ -244,13 +244,17 @@ func TestCardFile(t *testing.T) {
 		return b
 	}
 	whole := file(presence.Envelope)
+	proven := func(proof string) []byte {
+		return bytes.Replace(whole, []byte("]}\n"), []byte(`],"proof":`+proof+"}\n"), 1)
+	}
 	golden(t, "card-file.json", whole)
 	for name, data := range map[string][]byte{
 		"as it is":               whole,
 		"without its line break": bytes.TrimSpace(whole),
-		"with a Windows one":     append(bytes.TrimSpace(whole), "\r\n"...),
+		"with a Windows one":     append(bytes.Clone(bytes.TrimSpace(whole)), "\r\n"...),
 		"with no presence":       file(),
 		"with sixteen presences": file(repeat(presence.Envelope, 16)...),
+		"with a proof":           proven(`{"record":"x"}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, err := record.OpenCardFile(data)
@@ -267,6 +271,13 @@ func TestCardFile(t *testing.T) {
 		{"an unknown member", "not a card file", bytes.Replace(whole, []byte(`"presence":`), []byte(`"more":1,"presence":`), 1)},
 		{"a presence in the card's place", "a card was expected", bytes.Replace(whole, cardOf("a").Bytes(), presence.Bytes(), 1)},
 		{"white space in it", "not a card file", bytes.Replace(whole, []byte(`,"presence":`), []byte(`, "presence":`), 1)},
+		{"a proof that is null", "something else than a proof", proven(`null`)},
+		{"a proof that is a list", "something else than a proof", proven(`[]`)},
+		{"a proof that is too long", "something else than a proof", proven(`{"record":"` + strings.Repeat("x", 8<<10) + `"}`)},
+		{"white space in the proof", "not a card file", proven(`{"record": "x"}`)},
+		{"an escape too many in the proof", "not a card file", proven(`{"record":"\u0078"}`)},
+		{"a member of the proof twice", "not a card file", proven(`{"record":"x","record":"x"}`)},
+		{"two proofs", "not a card file", proven(`{},"proof":{}`)},
 	}, func(input []byte) error {
 		_, err := record.OpenCardFile(input)
 		return err

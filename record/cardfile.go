@@ -2,22 +2,31 @@ package record
 
 import (
 	"bytes"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // CardFile is what an organisation hands to another to be reached: its card,
-// and where its nodes are.
+// and where its nodes are. Proof, if it is there, says where the card is
+// anchored: what it means is for package hashanchor to know, which reads it as
+// strictly as all else.
 type CardFile struct {
-	Card     Envelope   `json:"card"`
-	Presence []Envelope `json:"presence"`
+	Card     Envelope       `json:"card"`
+	Presence []Envelope     `json:"presence"`
+	Proof    jsontext.Value `json:"proof,omitzero"`
 }
 
 // MaxCardFile is the largest card file in bytes.
 const MaxCardFile = 256 << 10
 
+// maxCardProof is more than a proof ever has.
+const maxCardProof = 8 << 10
+
 // OpenedCardFile is a card file whose signatures hold.
 type OpenedCardFile struct {
 	Card     Signed[Card]
 	Presence []Signed[Presence]
+	Proof    jsontext.Value // as it stands in the file, unchecked; nil if there is none
 }
 
 // Bytes is the file's content, with a line break at the end.
@@ -48,7 +57,10 @@ func (f CardFile) Open() (OpenedCardFile, error) {
 	if err != nil {
 		return OpenedCardFile{}, err
 	}
-	opened := OpenedCardFile{Card: card}
+	if f.Proof != nil && (f.Proof.Kind() != '{' || len(f.Proof) > maxCardProof) {
+		return OpenedCardFile{}, Errorf(Invalid, "a card file with something else than a proof in its place")
+	}
+	opened := OpenedCardFile{Card: card, Proof: f.Proof}
 	if len(f.Presence) > maxKeys {
 		return OpenedCardFile{}, Errorf(Invalid, "a card file with %d presences", len(f.Presence))
 	}
@@ -64,7 +76,7 @@ func (f CardFile) Open() (OpenedCardFile, error) {
 
 // File is the card file that reads as this.
 func (f OpenedCardFile) File() CardFile {
-	file := CardFile{Card: f.Card.Envelope, Presence: []Envelope{}}
+	file := CardFile{Card: f.Card.Envelope, Presence: []Envelope{}, Proof: f.Proof}
 	for _, p := range f.Presence {
 		file.Presence = append(file.Presence, p.Envelope)
 	}

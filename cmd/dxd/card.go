@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strconv"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dxd/client"
+	"dxd/hashanchor"
 	"dxd/internal/statedir"
 	"dxd/record"
 )
@@ -23,6 +25,15 @@ type cardJSON struct {
 	Expired     bool               `json:"expired"`
 	Nodes       []record.NodeID    `json:"nodes"`
 	Accounts    []record.Account   `json:"accounts"`
+	Anchored    *anchoredJSON      `json:"anchored"` // as the file says; nil if it does not
+}
+
+// anchoredJSON is where a card file says that its card is anchored.
+type anchoredJSON struct {
+	ChainID int64          `json:"chain_id"`
+	Account record.Account `json:"account"`
+	Block   int64          `json:"block"`
+	Time    time.Time      `json:"time"`
 }
 
 func (a *app) cardCommand() *cobra.Command {
@@ -31,7 +42,10 @@ func (a *app) cardCommand() *cobra.Command {
 		Short: "Print this organisation's card, to hand over to a partner",
 		Long: `Print this organisation's card with its nodes' addresses: a file to hand over to
 a partner, over any channel. Then compare the fingerprint over another channel
-that you trust, such as the telephone.`,
+that you trust, such as the telephone.
+
+Once the card's anchor is final, the file has the proof of it, too: that is what
+` + "`dxd verify --card`" + ` takes.`,
 		Example: `  dxd card > acme.card
   dxd card show bolt.card
   dxd card renew`,
@@ -66,7 +80,7 @@ func (a *app) renewCard(ctx context.Context, c *client.Client, _ []string) error
 	if err != nil {
 		return err
 	}
-	file, err := record.OpenCardFile(content)
+	file, err := hashanchor.OpenCardFile(content)
 	if err != nil {
 		return err
 	}
@@ -78,7 +92,7 @@ func (a *app) card(ctx context.Context, c *client.Client, _ []string) error {
 	if err != nil {
 		return err
 	}
-	file, err := record.OpenCardFile(content)
+	file, err := hashanchor.OpenCardFile(content)
 	if err != nil {
 		return err
 	}
@@ -86,7 +100,7 @@ func (a *app) card(ctx context.Context, c *client.Client, _ []string) error {
 		return record.Errorf(record.Internal, "couldn't write the card: %w", err)
 	}
 	a.say("hand this file over, and compare the fingerprint over a line that you trust: " + file.Card.Body.Org.Fingerprint().String())
-	if len(addressesOf(file)) == 0 {
+	if len(addressesOf(file.OpenedCardFile)) == 0 {
 		a.say("the card has no address, so partners can't call this node: see `announce` in dxd.toml")
 	}
 	return nil
@@ -94,12 +108,12 @@ func (a *app) card(ctx context.Context, c *client.Client, _ []string) error {
 
 // readCardFile gives the card file as it is, too: its signatures are over these
 // very bytes.
-func (a *app) readCardFile(path string) (record.OpenedCardFile, []byte, error) {
+func (a *app) readCardFile(path string) (hashanchor.CardFile, []byte, error) {
 	content, err := a.readInput(path, record.MaxCardFile)
 	if err != nil {
-		return record.OpenedCardFile{}, nil, err
+		return hashanchor.CardFile{}, nil, err
 	}
-	file, err := record.OpenCardFile(content)
+	file, err := hashanchor.OpenCardFile(content)
 	return file, content, err
 }
 
@@ -129,11 +143,14 @@ func (a *app) readInput(path string, limit int64) ([]byte, error) {
 	return content, nil
 }
 
-func (a *app) printCard(file record.OpenedCardFile, now time.Time) error {
+func (a *app) printCard(file hashanchor.CardFile, now time.Time) error {
 	body := file.Card.Body
 	card := cardJSON{
-		Org: body.Org, Name: body.Name, Fingerprint: body.Org.Fingerprint(), Addresses: addressesOf(file),
+		Org: body.Org, Name: body.Name, Fingerprint: body.Org.Fingerprint(), Addresses: addressesOf(file.OpenedCardFile),
 		Serial: body.Serial, Expires: time.UnixMilli(body.Expires).UTC(), Nodes: body.Nodes, Accounts: body.Accounts,
+	}
+	if p := file.Proof; p != nil {
+		card.Anchored = &anchoredJSON{p.Anchor.ChainID, p.Anchor.Account, p.Anchor.Block, time.Unix(p.Anchor.Time, 0).UTC()}
 	}
 	card.Expired = !now.Before(card.Expires)
 	expires := card.Expires.Format(time.RFC3339)
@@ -152,6 +169,10 @@ func (a *app) printCard(file record.OpenedCardFile, now time.Time) error {
 	}
 	for _, account := range card.Accounts {
 		fields = append(fields, field{"account", account.String()})
+	}
+	if at := card.Anchored; at != nil {
+		fields = append(fields, field{"anchored", fmt.Sprintf("%s, in block %d of chain %d, as the file says (`dxd verify --card` asks the chain)",
+			at.Time.Format(time.RFC3339), at.Block, at.ChainID)})
 	}
 	return a.print(card, fields...)
 }

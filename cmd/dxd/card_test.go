@@ -102,3 +102,22 @@ func TestCardShowRefusesWhatIsNoCard(t *testing.T) {
 		}
 	}
 }
+
+func TestCardShowTellsWhereTheFileSaysThatTheCardIsAnchored(t *testing.T) {
+	whole, err := os.ReadFile("../../docs/spec/testdata/card-file-proof.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, out, stderr := dxd(t, whole, "card", "show", "-")
+	if code != 0 || !strings.Contains(out, "in block 60 of chain 1337, as the file says") {
+		t.Errorf("exit %d, %s%s", code, out, stderr)
+	}
+	code, out, _ = dxd(t, whole, "card", "show", "-", "--json")
+	if code != 0 || !strings.Contains(out, `"anchored":{"chain_id":1337,"account":"0x`) {
+		t.Errorf("exit %d, %s", code, out)
+	}
+	code, out, stderr = dxd(t, bytes.Replace(whole, []byte(`"index":`), []byte(`"more":1,"index":`), 1), "card", "show", "-")
+	if code != 1 || out != "" || !strings.Contains(stderr, "not a proof") {
+		t.Errorf("exit %d, %s%s", code, out, stderr)
+	}
+}

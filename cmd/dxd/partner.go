@@ -9,6 +9,7 @@ import (
 
 	"dxd/api/apitype"
 	"dxd/client"
+	"dxd/record"
 )
 
 func (a *app) partnerCommand() *cobra.Command {
@@ -17,10 +18,10 @@ func (a *app) partnerCommand() *cobra.Command {
 		Short: "The organisations that documents come from and go to",
 		Args:  cobra.NoArgs,
 		RunE: a.do(func(*cobra.Command, []string) error {
-			return usagef("dxd partner needs a subcommand: add, list, show, suspend, resume or remove")
+			return usagef("dxd partner needs a subcommand: add, list, show, card, suspend, resume or remove")
 		}),
 	}
-	cmd.AddCommand(a.partnerAddCommand(), a.partnerListCommand(), a.partnerShowCommand())
+	cmd.AddCommand(a.partnerAddCommand(), a.partnerListCommand(), a.partnerShowCommand(), a.partnerCardCommand())
 	cmd.AddCommand(a.partnerStateCommands()...)
 	return cmd
 }
@@ -58,6 +59,28 @@ func (a *app) partnerShowCommand() *cobra.Command {
 			return err
 		}
 		return a.printPartner(p)
+	})
+}
+
+func (a *app) partnerCardCommand() *cobra.Command {
+	return a.either(&cobra.Command{
+		Use:   "card ALIAS",
+		Short: "Print a partner's newest card, for whoever verifies evidence",
+		Long: `Print the newest card of a partner that is here, with the proof of its anchor if
+that is here, too. With ` + "`dxd verify --card`" + ` it shows which keys the partner had
+revoked by then. Where the partner's nodes are is left out.`,
+		Example:           `  dxd partner card bolt > bolt.card`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeAlias,
+	}, func(ctx context.Context, c *client.Client, args []string) error {
+		content, err := c.PartnerCard(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		if _, err := a.out.Write(content); err != nil {
+			return record.Errorf(record.Internal, "couldn't write the card: %w", err)
+		}
+		return nil
 	})
 }
 

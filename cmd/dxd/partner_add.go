@@ -81,7 +81,7 @@ func (a *app) addPartner(ctx context.Context, c *client.Client, path string, o a
 	// A known partner's newer card is signed by the root key that was compared
 	// when it was added.
 	if !known || o.fingerprint != "" {
-		if err := a.confirm(ctx, candidateOf(file), path != "-", o); err != nil {
+		if err := a.confirm(ctx, candidateOf(file.OpenedCardFile), path != "-", o); err != nil {
 			return err
 		}
 	}
