@@ -5,7 +5,7 @@ package hashanchor
 func Checks() []string {
 	return []string{
 		CheckFile, CheckCards, CheckRecord, CheckSender, CheckRecipient, CheckOpening, CheckDocument, CheckReceipts, CheckProofs, CheckStateProof,
-		CheckValidity, CheckRevocation, CheckChain, CheckStateBlock, CheckAnchor, CheckReceived, CheckNotBefore,
+		CheckValidity, CheckChain, CheckStateBlock, CheckAnchor, CheckReceived, CheckNotBefore, CheckRevocation,
 	}
 }
 

@@ -19,12 +19,12 @@ const (
 	CheckProofs     = "proofs"      // lead from these records to anchored roots
 	CheckStateProof = "state-proof" // leads from the proofs' anchors to the hashes of blocks
 	CheckValidity   = "validity"    // no card had expired
-	CheckRevocation = "revocation"  // no newer card had withdrawn the key
 	CheckChain      = "chain"       // is the one that the verifier asked for
 	CheckStateBlock = "state-block" // those blocks are the chain's, or those that the verifier knows
 	CheckAnchor     = "anchor"      // the record's root stands on the chain, and for good
 	CheckReceived   = "receipt-anchor"
 	CheckNotBefore  = "not-before" // the block that the record names is on the chain
+	CheckRevocation = "revocation" // no key that signed had been revoked by a newer card that the verifier has
 )
 
 // Check is one step of a verification, in plain words.
@@ -44,6 +44,9 @@ type Party struct {
 	Org         record.OrgID       `json:"org"`
 	Fingerprint record.Fingerprint `json:"fingerprint"`
 	Confirmed   bool               `json:"confirmed"`
+	// KnownSerial is the card up to which it is known which keys were revoked;
+	// zero if the verifier brought no card of anybody.
+	KnownSerial int64 `json:"known_serial,omitzero"`
 }
 
 // Report is the outcome of a verification. ChainID and Block are where the

@@ -44,6 +44,7 @@ type specCase struct {
 	Exit     int                 `json:"exit"`
 	Check    string              `json:"check,omitempty"`
 	Anchors  []hashanchor.Anchor `json:"anchors"`
+	Cards    []string            `json:"cards,omitempty"` // card files that the verifier brings, in revocation-cases.json
 	Evidence string              `json:"evidence"`
 }
 

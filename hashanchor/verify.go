@@ -24,6 +24,10 @@ type Options struct {
 	Sender    record.Fingerprint // zero: any, told as claimed
 	Recipient record.Fingerprint // likewise
 
+	// Cards are newer cards of sender and recipient, opened by OpenCardFile:
+	// what they revoke counts from when they are anchored.
+	Cards []CardFile
+
 	CheckState CheckState    // nil: evidence with a state proof is refused
 	Blocks     []record.Hash // blocks of the chain that the verifier knows; then no chain is asked
 }
@@ -62,6 +66,9 @@ func Verify(ctx context.Context, doc Document, data []byte, o Options) (Report, 
 	var err error
 	if !v.failed() { // else no chain can mend it, and one that is away shall not hide it
 		err = v.checkChain(ctx)
+	}
+	if err == nil && !v.failed() {
+		err = v.checkRevocation(ctx)
 	}
 	v.finish()
 	if err != nil {

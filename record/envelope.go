@@ -306,13 +306,22 @@ func open[T Body](e Envelope, signer Signed[Card]) (Signed[T], error) {
 	if len(e.signatures) != 1 {
 		return Signed[T]{}, Errorf(Invalid, "a %s with %d signatures", e.Name(), len(e.signatures))
 	}
+	if _, ok := SigningKey(e, signer.Body); !ok {
+		return Signed[T]{}, Errorf(Invalid, "the signature of the %s is not by a key of its signer's card", e.Name())
+	}
+	return Signed[T]{e, body}, nil
+}
+
+// SigningKey finds the signing key on the card that made the first signature
+// of a record; ok is false if none did.
+func SigningKey(e Envelope, card Card) (key PublicKey, ok bool) {
 	pae := e.PAE()
-	for _, key := range signer.Body.SigningKeys {
-		if ed25519.Verify(key[:], pae, e.signatures[0]) {
-			return Signed[T]{e, body}, nil
+	for _, key := range card.SigningKeys {
+		if len(e.signatures) > 0 && ed25519.Verify(key[:], pae, e.signatures[0]) {
+			return key, true
 		}
 	}
-	return Signed[T]{}, Errorf(Invalid, "the signature of the %s is not by a key of its signer's card", e.Name())
+	return PublicKey{}, false
 }
 
 // SignerOf reads who claims to have signed a record, and under which card,

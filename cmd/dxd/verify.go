@@ -23,6 +23,7 @@ type verifyOptions struct {
 	chain     int64
 	blocks    []string
 	report    string
+	cards     []string
 }
 
 // maxEvidence is more than an evidence file ever has.
@@ -40,6 +41,9 @@ What is said of sender and recipient is their own claim unless --sender and
 --recipient name them. --rpc asks the chain. --block-hash asks nobody: evidence
 taken with --state-proof is checked down to the hash of a block, which you know
 from a source that you trust. With neither, the exit code is 4.
+
+--card takes a newer card of the sender or the recipient, as ` + "`dxd card` and\n`dxd partner card`" + ` print it. A signing key that it leaves out is revoked from when
+that card was anchored: what the key signed has to be older.
 
 --report writes the same on one page for a person who has never heard of any of
 this, whatever the outcome; there is none if the chain can't be asked.
@@ -63,6 +67,7 @@ chain was asked; 1 the chain can't be asked.`,
 	flags.Int64Var(&o.chain, "chain", 0, "id of the chain that must be meant")
 	flags.StringArrayVar(&o.blocks, "block-hash", nil, "hash of a block of the chain, to which the evidence's state proof must lead (repeatable); nobody is asked")
 	flags.StringVar(&o.report, "report", "", "HTML file to write a page to, for a person to read or print; one that exists is replaced")
+	flags.StringArrayVar(&o.cards, "card", nil, "card file of the sender or the recipient, newer than the evidence: what it revokes counts (repeatable)")
 	cmd.MarkFlagsMutuallyExclusive("rpc", "block-hash")
 	return cmd
 }
@@ -146,9 +151,33 @@ func (a *app) known(o verifyOptions) (k daemon.Known, err error) {
 	if k.Sender, err = a.party("--sender", o.sender); err != nil {
 		return k, err
 	}
-	k.Recipient, err = a.party("--recipient", o.recipient)
+	if k.Recipient, err = a.party("--recipient", o.recipient); err != nil {
+		return k, err
+	}
+	k.Cards, err = a.cardFiles(o.cards)
 	return k, err
 }
+
+// cardFiles reads the cards that say what was revoked.
+func (a *app) cardFiles(paths []string) (cards []hashanchor.CardFile, err error) {
+	if len(paths) > maxCards {
+		return nil, usagef("%d cards are too many: the newest one of each organisation says what it has revoked", len(paths))
+	}
+	for _, path := range paths {
+		if path == "-" {
+			return nil, usagef("--card takes a file, not standard input")
+		}
+		file, _, err := a.readCardFile(path)
+		if err != nil {
+			return nil, record.WithHint(record.Errorf(record.KindOf(err), "couldn't read the card %q: %w", record.Printable(path, 200), err), record.Hint(err))
+		}
+		cards = append(cards, file)
+	}
+	return cards, nil
+}
+
+// maxCards is more than anybody needs, and each is asked for on the chain.
+const maxCards = 64
 
 // party reads a fingerprint, or takes that of a card file.
 func (a *app) party(flag, s string) (record.Fingerprint, error) {

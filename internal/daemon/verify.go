@@ -20,6 +20,7 @@ type Known struct {
 	ChainID   int64
 	Sender    record.Fingerprint
 	Recipient record.Fingerprint
+	Cards     []hashanchor.CardFile // newer cards of theirs
 }
 
 // Report is the outcome of Verify.
@@ -33,7 +34,7 @@ func Verify(ctx context.Context, document io.Reader, evidence []byte, k Known) (
 	if err != nil {
 		return Report{}, record.Errorf(record.Invalid, "couldn't read the document: %w", err)
 	}
-	o := hashanchor.Options{ChainID: k.ChainID, Contract: evm.ContractAddress(), CheckState: evm.CheckState, Blocks: k.Blocks, Sender: k.Sender, Recipient: k.Recipient}
+	o := hashanchor.Options{ChainID: k.ChainID, Contract: evm.ContractAddress(), CheckState: evm.CheckState, Blocks: k.Blocks, Sender: k.Sender, Recipient: k.Recipient, Cards: k.Cards}
 	if len(k.RPC) > 0 {
 		c := evm.Config{Finality: k.Finality.Blocks, Agree: true}
 		for _, e := range k.RPC {
