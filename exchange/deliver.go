@@ -424,6 +424,9 @@ func (x *Exchange) putDelivered(tx blobstore.Tx, t Transfer, receipt record.Enve
 	if err := putReceipt(tx, t.ID, receiptFirst, receipt); err != nil {
 		return err
 	}
+	if err := x.anchorFor(tx, t.Partner, receipt); err != nil {
+		return err
+	}
 	if err := tx.Delete(queueKey(tx, t)); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package exchange
 import (
 	"context"
 	"io"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -86,27 +87,11 @@ func (x *Exchange) parts(tx blobstore.ReadTx, t Transfer) (p queue.Parts, err er
 	if p.Opening, p.Path, err = x.openingOf(tx, t); err != nil {
 		return p, err
 	}
-	var ids []record.RecordID
-	for _, e := range p.Records {
-		_, card, err := record.SignerOf(e)
-		if err != nil {
-			return p, err
-		}
-		ids = append(ids, card)
+	ids, err := cardsNamedBy(p.Records, t.Direction != None)
+	if err != nil {
+		return p, err
 	}
-	if t.Direction != None {
-		m, err := record.RecipientCardOf(p.Records[0])
-		if err != nil {
-			return p, err
-		}
-		ids = append(ids[:1:1], append([]record.RecordID{m}, ids[1:]...)...)
-	}
-	seen := map[record.RecordID]bool{}
 	for _, id := range ids {
-		if seen[id] {
-			continue
-		}
-		seen[id] = true
 		card, err := x.cardOf(tx, id)
 		if err != nil {
 			return p, err
@@ -114,6 +99,32 @@ func (x *Exchange) parts(tx blobstore.ReadTx, t Transfer) (p queue.Parts, err er
 		p.Cards = append(p.Cards, card.Envelope)
 	}
 	return p, nil
+}
+
+// cardsNamedBy lists the cards that the records name, each once, in the order
+// that evidence has them in: the manifest's, the recipient's that it names, and
+// those of receipts. A notarisation has no recipient.
+func cardsNamedBy(records []record.Envelope, hasRecipient bool) (ids []record.RecordID, err error) {
+	add := func(id record.RecordID) {
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	for i, e := range records {
+		_, card, err := record.SignerOf(e)
+		if err != nil {
+			return nil, err
+		}
+		add(card)
+		if i == 0 && hasRecipient {
+			m, err := record.RecipientCardOf(e)
+			if err != nil {
+				return nil, err
+			}
+			add(m)
+		}
+	}
+	return ids, nil
 }
 
 // openingOf reads the opening of the transfer's item, and makes the path from

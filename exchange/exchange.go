@@ -46,6 +46,7 @@ type Config struct {
 	Network Network
 	Addrs   func() []string      // where this node can be reached
 	Beacon  func() record.Beacon // the last final block that is known; must not block
+	Anchors func() bool          // whether what we sign is anchored by ourselves; nil: it is
 	Now     func() time.Time
 	Log     *slog.Logger
 	Retain  Retention
@@ -76,6 +77,7 @@ type Exchange struct {
 	roads  crossing
 	fresh  fresh
 	known  greeted
+	wards  greeted // those of them that do not anchor
 	relays relays
 	opened time.Time
 }
@@ -125,6 +127,9 @@ func Init(tx blobstore.Tx, epoch record.Epoch) error {
 
 // Open makes an Exchange. Nothing moves before Run.
 func Open(c Config) *Exchange {
+	if c.Anchors == nil {
+		c.Anchors = func() bool { return true }
+	}
 	if c.Retry == (Retry{}) {
 		c.Retry = Retry{First: time.Second, Longest: 2 * time.Minute}
 	}
@@ -133,7 +138,7 @@ func Open(c Config) *Exchange {
 	x.inbox.open = map[arriving]*claim{}
 	x.flight.of = map[record.TransferID]*progress{}
 	x.guests.of = map[record.OrgID]*guest{}
-	x.known.orgs = map[record.OrgID]bool{}
+	x.known.orgs, x.wards.orgs = map[record.OrgID]bool{}, map[record.OrgID]bool{}
 	x.fresh.files = map[blobstore.FileID]bool{}
 	x.relays.of, x.relays.n = map[record.TransferID]record.OrgID{}, map[record.OrgID]int{}
 	x.opened = c.Now()

@@ -28,10 +28,12 @@ type greeted struct {
 	orgs map[record.OrgID]bool // partners only, so it stays small
 }
 
-func (g *greeted) add(org record.OrgID) {
+func (g *greeted) add(org record.OrgID) { g.set(org, true) }
+
+func (g *greeted) set(org record.OrgID, in bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.orgs[org] = true
+	g.orgs[org] = in
 }
 
 func (g *greeted) has(org record.OrgID) bool {

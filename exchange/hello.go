@@ -17,6 +17,9 @@ type hello struct {
 	Has     record.RecordID   `json:"has,omitzero"`     // the other side's card that the sender has, if it has those before it
 	History []record.Envelope `json:"history,omitzero"` // cards of the sender before the one in File, newest first
 	Yours   []record.Envelope `json:"yours,omitzero"`   // cards of the other side: the one that the sender has, and those that Shown names
+	// Unanchored says that the sender has no chain: whoever has one may anchor
+	// what the sender signs.
+	Unanchored bool `json:"unanchored,omitzero"`
 }
 
 // sayHello calls a partner: each side learns the other's card and addresses.
@@ -61,7 +64,7 @@ func (x *Exchange) sendHello(ctx context.Context, l *link, to record.OrgID, has 
 	if err != nil {
 		return told, err
 	}
-	h := hello{Version: wireVersion, File: file.File()}
+	h := hello{Version: wireVersion, File: file.File(), Unanchored: !x.Anchors()}
 	heads, shown, err := x.ownHeads(ctx, to)
 	if err != nil {
 		return told, err
@@ -107,6 +110,7 @@ func (x *Exchange) takeHello(ctx context.Context, from record.OrgID, l *link, to
 	if err := x.toldCard(ctx, from, h.Has); err != nil {
 		return has, err
 	}
+	x.wards.set(from, h.Unanchored)
 	if err := x.takeHeads(ctx, from, h, told); err != nil {
 		x.raise(ctx, from, err)
 		return has, err

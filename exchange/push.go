@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -365,7 +364,7 @@ func (x *Exchange) takeNews(ctx context.Context, from record.OrgID, n news) ack 
 // takeProof hands a proof of a record that we share with the partner to the
 // queue, which asks the chain before it believes it.
 func (x *Exchange) takeProof(ctx context.Context, from record.OrgID, about record.TransferID, proof []byte) error {
-	return x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+	err := x.Journal.Update(ctx, func(tx blobstore.Tx) error {
 		return queue.Receive(tx, proof, func(id record.RecordID, account record.Account) (record.Hash, error) {
 			e, err := x.sharedRecord(tx, from, id)
 			if about.IsZero() && record.KindOf(err) == record.NotFound {
@@ -376,10 +375,21 @@ func (x *Exchange) takeProof(ctx context.Context, from record.OrgID, about recor
 			if err != nil {
 				return record.Hash{}, err
 			}
+			if e.Name() != "card" && x.signedByUs(e) && x.Anchors() {
+				return record.Hash{}, errNotNeeded
+			}
 			return e.Leaf(), x.checkAnchorer(tx, e, account)
 		})
 	})
+	if errors.Is(err, errNotNeeded) {
+		return nil
+	}
+	return err
 }
+
+// errNotNeeded is that a partner anchored a record of ours that we anchor
+// ourselves: it heard that we do not, some time ago.
+var errNotNeeded = errors.New("we anchor our own records")
 
 // sharedRecord finds a record that we and the partner have: of a transfer
 // between us, or a void or a card of its own.
@@ -399,65 +409,6 @@ func (x *Exchange) sharedRecord(tx blobstore.ReadTx, from record.OrgID, id recor
 		return record.Envelope{}, record.Errorf(record.Refused, "the proof of another partner's record")
 	}
 	return x.recordOf(tx, t, id)
-}
-
-// checkAnchorer tells whether the account stands on the card that the record
-// names, or on ours: evidence takes no other. A card is anchored by an account
-// on itself.
-func (x *Exchange) checkAnchorer(tx blobstore.ReadTx, e record.Envelope, account record.Account) error {
-	if e.Name() == "card" {
-		return checkCardAnchorer(e, account)
-	}
-	card, err := x.signersCard(tx, e)
-	if err != nil {
-		return err
-	}
-	if !slices.Contains(card.Body.Accounts, account) && !slices.Contains(x.Book.Self().Body.Accounts, account) {
-		return record.Errorf(record.Refused, "a proof by the account %s, which is on neither card", account)
-	}
-	return nil
-}
-
-// AccountsOf names the accounts on the card that a record of ours names; none
-// for one of which nothing more is known.
-func (x *Exchange) AccountsOf(tx blobstore.ReadTx, id record.RecordID) ([]record.Account, error) {
-	t, ok, err := x.ownerOf(tx, id)
-	if err != nil {
-		return nil, err
-	}
-	if !ok {
-		return cardAccounts(tx, id)
-	}
-	e, err := x.anyRecordOf(tx, t, id)
-	if record.KindOf(err) == record.NotFound {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	_, cardID, err := record.SignerOf(e)
-	if err != nil {
-		return nil, err
-	}
-	card, err := x.cardOf(tx, cardID)
-	return card.Body.Accounts, err
-}
-
-// anyRecordOf is recordOf for what evidence does not show, too: the void that
-// we signed, and what another record took the place of.
-func (x *Exchange) anyRecordOf(tx blobstore.ReadTx, t Transfer, id record.RecordID) (record.Envelope, error) {
-	e, err := x.recordOf(tx, t, id)
-	if record.KindOf(err) != record.NotFound {
-		return e, err
-	}
-	void, err := getRecord(tx, voidKey(t.ID))
-	if err == nil && void.ID() == id {
-		return void, nil
-	}
-	if err != nil && record.KindOf(err) != record.NotFound {
-		return void, err
-	}
-	return getRecord(tx, formerKey(t.ID, id))
 }
 
 // takeVoid gives up what the sender says that it will not send. What was

@@ -408,7 +408,7 @@ func (x *Exchange) putReceived(tx blobstore.Tx, a *arrival, v verified, receipt 
 	if err := tx.Set(keyKey(t.ID), x.Keys.WrapFileKey(a.key, t.ID[:])); err != nil {
 		return err
 	}
-	if err := putAcknowledged(tx, t.ID, v.manifest, receipt); err != nil {
+	if err := x.putAcknowledged(tx, t.ID, v.manifest, receipt); err != nil {
 		return err
 	}
 	if err := x.tell(tx, arrivalOf(t.Kind), t); err != nil {
@@ -439,7 +439,7 @@ func (x *Exchange) mayReceive(tx blobstore.Tx, m record.Signed[record.Manifest])
 
 // putAcknowledged keeps a partner's manifest and our first receipt about it,
 // whose leaf it queues.
-func putAcknowledged(tx blobstore.Tx, id record.TransferID, m record.Signed[record.Manifest], receipt record.Envelope) error {
+func (x *Exchange) putAcknowledged(tx blobstore.Tx, id record.TransferID, m record.Signed[record.Manifest], receipt record.Envelope) error {
 	if err := tx.Set(recordKey(id), m.Bytes()); err != nil {
 		return err
 	}
@@ -447,6 +447,9 @@ func putAcknowledged(tx blobstore.Tx, id record.TransferID, m record.Signed[reco
 		return err
 	}
 	if err := putReceipt(tx, id, receiptFirst, receipt); err != nil {
+		return err
+	}
+	if err := x.anchorFor(tx, m.Body.Org, m.Envelope); err != nil {
 		return err
 	}
 	return queue.Add(tx, receipt.ID(), receipt.Leaf())

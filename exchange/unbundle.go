@@ -146,7 +146,7 @@ func (x *Exchange) putUnbundled(tx blobstore.Tx, a *arrival, b unbundled, receip
 	if err := putMembers(tx, t.ID, ids); err != nil {
 		return err
 	}
-	if err := putAcknowledged(tx, t.ID, b.manifest, receipt); err != nil {
+	if err := x.putAcknowledged(tx, t.ID, b.manifest, receipt); err != nil {
 		return err
 	}
 	return t.create(tx)

@@ -231,6 +231,9 @@ func (x *Exchange) takeWord(ctx context.Context, from record.OrgID, n news) erro
 		if known, err := isKnownWord(tx, t, r); err != nil || known {
 			return err
 		}
+		if err := x.anchorFor(tx, from, r.Envelope); err != nil {
+			return err
+		}
 		return x.putWord(tx, t, r)
 	})
 	if err != nil {

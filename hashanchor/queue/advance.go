@@ -152,9 +152,14 @@ func (t turning) one(tx blobstore.Tx, i int64) error {
 	return t.queue.putProof(tx, p, true)
 }
 
-// putProof journals a proof that the chain confirmed.
+// putProof journals a proof that the chain confirmed. If a partner anchored the
+// record, too, the proof that was here first stays.
 func (q *Queue) putProof(tx blobstore.Tx, p hashanchor.Proof, own bool) error {
-	if err := set(tx, ofRecord(tx, prefixProof, p.Record), p); err != nil {
+	key := ofRecord(tx, prefixProof, p.Record)
+	if _, err := tx.Get(key); record.KindOf(err) != record.NotFound {
+		return err
+	}
+	if err := set(tx, key, p); err != nil {
 		return err
 	}
 	if err := q.OnProof(tx, p, own); err != nil {

@@ -19,7 +19,9 @@ type Parts struct {
 // Evidence writes an evidence file with the proofs that are there: those that
 // the chain confirmed, or else what a partner pushed, since whoever verifies
 // asks the chain again. All name one chain and one contract, and an account on
-// a card of the file; others could not be checked and are left out.
+// a card of the file; others could not be checked and are left out. Which chain
+// that is a confirmed proof says, if there is one: what a partner pushed must not
+// keep it out.
 func Evidence(tx blobstore.ReadTx, parts Parts) ([]byte, error) {
 	opening, err := record.ParseOpening(parts.Opening)
 	if err != nil {
@@ -30,27 +32,35 @@ func Evidence(tx blobstore.ReadTx, parts Parts) ([]byte, error) {
 		return nil, err
 	}
 	e := hashanchor.Evidence{Cards: parts.Cards, Record: parts.Records[0], Receipts: parts.Records[1:], Opening: opening, Path: parts.Path}
-	for _, r := range parts.Records {
-		p, err := proofFor(tx, r.ID())
-		if record.KindOf(err) == record.NotFound {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if slices.Contains(accounts, p.Anchor.Account) && sameChain(e.Proofs, p) {
-			e.Proofs = append(e.Proofs, p)
-		}
+	if e.Proofs, err = proofsFor(tx, parts.Records, accounts); err != nil {
+		return nil, err
 	}
 	return e.Bytes()
 }
 
-func proofFor(tx blobstore.ReadTx, id record.RecordID) (hashanchor.Proof, error) {
-	p, err := ProofOf(tx, id)
-	if record.KindOf(err) == record.NotFound {
-		return PushedProofOf(tx, id)
+// proofsFor finds the proofs of records by one of the accounts.
+func proofsFor(tx blobstore.ReadTx, records []record.Envelope, accounts []record.Account) (proofs []hashanchor.Proof, err error) {
+	found := make([]hashanchor.Proof, len(records)) // zero: none
+	var chosen []hashanchor.Proof
+	for _, of := range []func(blobstore.ReadTx, record.RecordID) (hashanchor.Proof, error){ProofOf, PushedProofOf} {
+		for i, r := range records {
+			if !found[i].Record.IsZero() {
+				continue
+			}
+			p, err := of(tx, r.ID())
+			if record.KindOf(err) == record.NotFound {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			if slices.Contains(accounts, p.Anchor.Account) && sameChain(chosen, p) {
+				found[i] = p
+				chosen = append(chosen, p)
+			}
+		}
 	}
-	return p, err
+	return slices.DeleteFunc(found, func(p hashanchor.Proof) bool { return p.Record.IsZero() }), nil
 }
 
 func accountsOn(cards []record.Envelope) (accounts []record.Account, err error) {

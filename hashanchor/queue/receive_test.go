@@ -129,3 +129,23 @@ func TestAProofOnAnotherChainStaysUnchecked(t *testing.T) {
 		}
 	})
 }
+
+func TestOfTwoProofsOfOneRecordTheFirstStays(t *testing.T) {
+	in(t, func(w *world) {
+		partners := w.partnerProof(1, w.chain.where.Account)
+		must(t, w.receive(partners))
+		w.start(nil)
+		defer w.stop()
+		defer w.chain.run()()
+		w.await(1, queue.Final)
+		w.add(1, 2)
+		w.await(2, queue.Final) // and with it our own batch of both
+		must(t, w.store.View(context.Background(), func(tx blobstore.ReadTx) error {
+			p, err := queue.ProofOf(tx, first(rec(1)))
+			if p.Anchor != partners.Anchor {
+				t.Errorf("the proof is of %+v now", p.Anchor)
+			}
+			return err
+		}))
+	})
+}

@@ -173,6 +173,13 @@ func (o *Organisation) anchor() config.Anchor {
 	return o.Config.Anchor
 }
 
+// anchors tells whether what we sign is anchored by us: a chain is configured,
+// and the contract on it.
+func (o *Organisation) anchors() bool {
+	a := o.anchor()
+	return len(a.RPC) > 0 && a.ChainID != 0 && !a.Contract.IsZero()
+}
+
 // writeAnchor writes the chain into dxd.toml; the rest of the file stays.
 func writeAnchor(dir statedir.Dir, a config.Anchor) error {
 	content, err := dir.Config()
@@ -204,5 +211,9 @@ func (d *Daemon) Deploy(ctx context.Context, rpc string) (evm.Deployment, error)
 	if err != nil {
 		return made, err
 	}
-	return made, d.setChain()
+	if err := d.setChain(); err != nil {
+		return made, err
+	}
+	d.Exchange.CallAll() // so that partners hear that we anchor now
+	return made, nil
 }
