@@ -32,6 +32,14 @@ func wireFrames(t *testing.T) []goldenFrame {
 	if err != nil {
 		t.Fatal(err)
 	}
+	proven, err := os.ReadFile(filepath.Join("..", "docs", "spec", "testdata", "card-file-proof.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	card, err := record.OpenCardFile(proven)
+	if err != nil {
+		t.Fatal(err)
+	}
 	nonce := record.BodyNonce{0xaa, 0xbb, 0xcc}
 	return []goldenFrame{
 		goldenOf(t, "an offer of 32 sealed bytes, all of which come along", frameOffer, offer{
@@ -54,6 +62,7 @@ func wireFrames(t *testing.T) []goldenFrame {
 		goldenOf(t, "a refusal for now", frameRefusal, refusal{Reason: reasonFull, Retry: true}),
 		goldenOf(t, "a refusal for good", frameRefusal, refusal{Reason: reasonRejected}),
 		goldenOf(t, "news: the application accepted (the receipt of receipt-accepted.json)", frameNews, news{Transfer: id, Receipt: accepted}),
+		goldenOf(t, "news: where a card is anchored (the proof of card-file-proof.json)", frameNews, news{Proof: card.Proof}),
 		goldenOf(t, "an ack", frameAck, ack{OK: true}),
 		goldenOf(t, "an ack that asks for the same again later", frameAck, ack{Retry: true}),
 	}
