@@ -150,6 +150,9 @@ func HaveCard(tx blobstore.ReadTx, card record.Signed[record.Card]) (have []reco
 		serial, ok := serials[r.Knows]
 		if !ok {
 			known, err := CardByID(tx, r.Knows)
+			if record.KindOf(err) == record.NotFound {
+				continue // of a card that an older copy of the journal lacks
+			}
 			if err != nil {
 				return nil, err
 			}
