@@ -229,5 +229,8 @@ func (v verified) command() []string {
 	if v.known.ChainID != 0 {
 		words = append(words, "--chain "+fmt.Sprint(v.known.ChainID))
 	}
+	for range v.known.Cards {
+		words = append(words, "--card CARD")
+	}
 	return words
 }

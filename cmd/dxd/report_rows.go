@@ -99,7 +99,21 @@ func (v verified) compared() []row {
 	if k.ChainID != 0 {
 		chain = v.outcome(row{Label: "Chain", Code: fmt.Sprint(k.ChainID)}, hashanchor.CheckChain, "This is the chain that the file names.")
 	}
-	return append(rows, chain, v.askedChain())
+	rows = append(rows, chain, v.askedChain())
+	if len(k.Cards) > 0 {
+		rows = append(rows, v.outcome(row{Label: "Withdrawn keys", Code: v.cards()}, hashanchor.CheckRevocation,
+			"These newer cards withdraw no key from before it signed."))
+	}
+	return rows
+}
+
+// cards names the newer cards that the verifier brought.
+func (v verified) cards() string {
+	var all []string
+	for _, c := range v.known.Cards {
+		all = append(all, fmt.Sprintf("%s: card %d", c.Card.Body.Org.Fingerprint(), c.Card.Body.Serial))
+	}
+	return strings.Join(all, "; ")
 }
 
 func (v verified) comparedParty(label, check string, want record.Fingerprint, p *hashanchor.Party) row {

@@ -52,7 +52,7 @@ func specBeacon(t *testing.T, evidence []byte) record.Beacon {
 func verification(t *testing.T, name, text string, asked bool, known daemon.Known) verified {
 	t.Helper()
 	evidence := specEvidence(t, name)
-	o := hashanchor.Options{ChainID: known.ChainID, Sender: known.Sender, Recipient: known.Recipient}
+	o := hashanchor.Options{ChainID: known.ChainID, Cards: known.Cards, Sender: known.Sender, Recipient: known.Recipient}
 	if asked {
 		o.Chain = agreeable{specBeacon(t, evidence)}
 		e, err := config.ParseEndpoint("https://rpc.example.com/v3/secret-key")
@@ -72,6 +72,21 @@ func verification(t *testing.T, name, text string, asked bool, known daemon.Know
 	}
 	return verified{report, known, input{"contract.txt", int64(len(text)), hex.EncodeToString(digest[:])}, inputOf("contract.evidence", evidence), c,
 		time.Date(2026, 11, 28, 16, 0, 0, 0, time.UTC)}
+}
+
+// newest is the sender's card of the evidence once more, as a newer one would
+// be given to --card.
+func newest(t *testing.T) hashanchor.CardFile {
+	t.Helper()
+	e, err := hashanchor.ParseEvidence(specEvidence(t, "transfer"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	card, err := record.OpenCard(e.Cards[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hashanchor.CardFile{OpenedCardFile: record.OpenedCardFile{Card: card}}
 }
 
 // message is a verification of the second message of a bundle, which the
@@ -146,6 +161,9 @@ func outcomes(t *testing.T) map[string]struct {
 		}},
 		"message": {message(t), []string{
 			"The message in hand", "a message, which has no name", "item 1 of 3, counted from 0", "“Beta” confirmed that it received it, and refused it.", "Reason given: page 3 is missing",
+		}},
+		"newer card": {verification(t, "transfer", "hello", true, daemon.Known{Cards: []hashanchor.CardFile{newest(t)}}), []string{
+			"✓ Valid", "Withdrawn keys ✓ agrees", alphaPrint + ": card 1", "withdraw no key from before it signed", "--rpc URL --card CARD",
 		}},
 		"no evidence": {broken, []string{"✗ Not valid", "What is wrong: not an evidence file.", "Who can mend it: take it again."}},
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dxd/hashanchor"
 	"dxd/internal/config"
 	"dxd/internal/daemon"
 	"dxd/record"

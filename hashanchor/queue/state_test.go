@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -93,12 +94,14 @@ func TestTheStateProofOfAPartnersAnchorIsKeptOnce(t *testing.T) {
 
 func TestAnEndpointWithoutStateProofsHoldsUpNothing(t *testing.T) {
 	in(t, func(w *world) {
-		refuse, asked := true, 0
+		var refuse atomic.Bool
+		var asked atomic.Int64
+		refuse.Store(true)
 		w.chain.fault = func(step string, applied bool) error {
 			if step != "state" || applied {
 				return nil
 			}
-			if asked++; refuse {
+			if asked.Add(1); refuse.Load() {
 				return record.Errorf(record.Unavailable, "the method does not exist")
 			}
 			return nil
@@ -113,11 +116,11 @@ func TestAnEndpointWithoutStateProofsHoldsUpNothing(t *testing.T) {
 			t.Errorf("anchoring waits: %+v, %v", s, err)
 		}
 		time.Sleep(10 * time.Minute) // virtual
-		if asked > 11 {
-			t.Errorf("it was asked %d times in ten minutes", asked)
+		if n := asked.Load(); n > 11 {
+			t.Errorf("it was asked %d times in ten minutes", n)
 		}
 		w.restart() // what is wanted survives
-		w.chain.set(func() { refuse = false })
+		refuse.Store(false)
 		w.awaitStates(1, 0)
 		w.check(3)
 	})
