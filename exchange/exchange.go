@@ -17,6 +17,7 @@ import (
 
 	"dxd/blobstore"
 	"dxd/crypto"
+	"dxd/hashanchor"
 	"dxd/partner"
 	"dxd/record"
 )
@@ -46,6 +47,9 @@ type Config struct {
 	Network Network
 	Addrs   func() []string      // where this node can be reached
 	Beacon  func() record.Beacon // the last final block that is known; must not block
+
+	// CheckState follows state proofs that come along with proofs; nil drops them.
+	CheckState hashanchor.CheckState
 	Anchors func() bool          // whether what we sign is anchored by ourselves; nil: it is
 	Now     func() time.Time
 	Log     *slog.Logger

@@ -154,6 +154,7 @@ func FuzzNews(f *testing.F) {
 	f.Add([]byte(id + `"void":` + someRecord + `,"receipt":` + someRecord + `}`))
 	f.Add([]byte(id + `"proof":{"record":1},"later":[1]}`))
 	f.Add([]byte(id + `"receipt":null}`))
+	f.Add([]byte(id + `"proof":{},"state":{"header":"AQ==","account":[],"slots":[[]]}}`))
 	f.Add([]byte(strings.Replace(id+`"receipt":`+someRecord+`}`, "e30=", "e31=", 1)))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		var n, again news

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"maps"
 	"io"
 	"strings"
 	"sync/atomic"
@@ -144,6 +145,9 @@ func TestNewsThatDoNotHoldAreNotTaken(t *testing.T) {
 		{"a proof that is null", a, raw(`null`), no},
 		{"a proof of no fields", a, raw(`{}`), no},
 		{"a proof with a field too many", a, raw(strings.Replace(string(good["proof"].(json.RawMessage)), `{`, `{"x":1,`, 1)), no},
+		{"a state proof that does not lead to a block", a, with(good, `{"header":"Ag==","account":[],"slots":[[]]}`), no},
+		{"a state proof of two slots", a, with(good, `{"header":"AQ==","account":[],"slots":[[],[]]}`), no},
+		{"a state proof that is a number", a, with(good, `7`), no},
 		{"neither proof nor void", a, map[string]any{"transfer": ours.ID.String()}, no},
 		{"a void of another's transfer", c, void(c, ours.ID, same), no},
 		{"a void that its signer did not send", c, void(a, ours.ID, same), no},
@@ -172,9 +176,27 @@ func TestNewsThatDoNotHoldAreNotTaken(t *testing.T) {
 	if !b.pushed(manifest.ID()) {
 		t.Error("a proof that holds is not kept")
 	}
+	if got := a.tells(t, b).tell(with(good, `{"header":"AQ==","account":[],"slots":[[]]}`)); !got.OK {
+		t.Errorf("a proof with a state proof that holds: %+v", got)
+	}
 	if v, err := b.Get(t.Context(), ours.ID); err != nil || v.State != exchange.Received {
 		t.Errorf("the transfer is %s (%v)", v.State, err)
 	}
+}
+
+// with is news of a proof with a state proof beside it. That of the header 1
+// holds for the nodes of these tests.
+func with(news map[string]any, state string) map[string]any {
+	more := maps.Clone(news)
+	more["state"] = json.RawMessage(state)
+	return more
+}
+
+func leadsToABlock(_ hashanchor.Anchor, header []byte, _, _ [][]byte) (record.Beacon, error) {
+	if !bytes.Equal(header, []byte{1}) {
+		return record.Beacon{}, record.Errorf(record.Invalid, "a header of nothing")
+	}
+	return record.Beacon{}, nil
 }
 
 // pushed tells whether a partner's proof of the record is kept.

@@ -108,7 +108,7 @@ func (n *node) begin() {
 	}
 	n.Exchange = exchange.Open(exchange.Config{
 		Journal: n.store, Files: files, Keys: n.keys, Book: n.book, Network: opener{n}, Addrs: n.host.Addrs,
-		Beacon: func() record.Beacon { return record.Beacon{} }, Anchors: func() bool { return !n.alone.Load() }, Now: func() time.Time { return n.now() }, Log: log,
+		Beacon: func() record.Beacon { return record.Beacon{} }, CheckState: leadsToABlock, Anchors: func() bool { return !n.alone.Load() }, Now: func() time.Time { return n.now() }, Log: log,
 		Seam: func(p exchange.Point) {
 			if f := n.seam.Load(); f != nil {
 				(*f)(p)

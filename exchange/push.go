@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"dxd/blobstore"
+	"dxd/hashanchor"
 	"dxd/hashanchor/queue"
 	"dxd/partner"
 	"dxd/record"
@@ -113,6 +114,7 @@ func (x *Exchange) ownerOf(tx blobstore.ReadTx, id record.RecordID) (t Transfer,
 type news struct {
 	Transfer record.TransferID `json:"transfer,omitzero"` // zero: it is about a card of whoever tells
 	Proof    jsontext.Value    `json:"proof,omitzero"`
+	State    jsontext.Value    `json:"state,omitzero"` // the state proof of its anchor, if there is one
 	Void     record.Envelope   `json:"void,omitzero"`
 	Receipt  record.Envelope   `json:"receipt,omitzero"` // the application's word on the item
 }
@@ -292,7 +294,10 @@ func (x *Exchange) newsOf(ctx context.Context, e blobstore.Entry) (p push, n new
 		if err != nil {
 			return err
 		}
-		n.Proof, err = proof.Bytes()
+		if n.Proof, err = proof.Bytes(); err != nil {
+			return err
+		}
+		n.State, err = queue.StateProofOf(tx, proof.Anchor)
 		return err
 	})
 	return p, n, err
@@ -341,7 +346,7 @@ func (x *Exchange) takeNews(ctx context.Context, from record.OrgID, n news) ack 
 	var err error
 	switch {
 	case len(n.Proof) > 0:
-		err = x.takeProof(ctx, from, n.Transfer, n.Proof)
+		err = x.takeProof(ctx, from, n)
 	case !n.Receipt.IsZero():
 		err = x.takeWord(ctx, from, n)
 	default:
@@ -362,12 +367,18 @@ func (x *Exchange) takeNews(ctx context.Context, from record.OrgID, n news) ack 
 }
 
 // takeProof hands a proof of a record that we share with the partner to the
-// queue, which asks the chain before it believes it.
-func (x *Exchange) takeProof(ctx context.Context, from record.OrgID, about record.TransferID, proof []byte) error {
-	err := x.Journal.Update(ctx, func(tx blobstore.Tx) error {
-		return queue.Receive(tx, proof, func(id record.RecordID, account record.Account) (record.Hash, error) {
+// queue, which asks the chain before it believes it. A state proof that comes
+// along serves whoever has no chain to ask; to which block it leads, only the
+// verifier of evidence can judge.
+func (x *Exchange) takeProof(ctx context.Context, from record.OrgID, n news) error {
+	state, err := x.checkState(n)
+	if err != nil {
+		return err
+	}
+	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		return queue.Receive(tx, n.Proof, state, func(id record.RecordID, account record.Account) (record.Hash, error) {
 			e, err := x.sharedRecord(tx, from, id)
-			if about.IsZero() && record.KindOf(err) == record.NotFound {
+			if n.Transfer.IsZero() && record.KindOf(err) == record.NotFound {
 				// Told of a card, by one to which we said that we have it or
 				// a later one: it will not come any more.
 				err = record.Errorf(record.Refused, "the proof of a card that is not known here")
@@ -385,6 +396,29 @@ func (x *Exchange) takeProof(ctx context.Context, from record.OrgID, about recor
 		return nil
 	}
 	return err
+}
+
+// checkState follows the state proof of a proof that a partner tells; nil if
+// there is none, or nothing here can follow one.
+func (x *Exchange) checkState(n news) (*hashanchor.State, error) {
+	if len(n.State) == 0 || x.CheckState == nil {
+		return nil, nil
+	}
+	p, err := hashanchor.ParseProof(n.Proof)
+	if err != nil {
+		return nil, err
+	}
+	var s hashanchor.State
+	if err := record.Unmarshal(n.State, &s); err != nil {
+		return nil, err
+	}
+	if len(s.Slots) != 1 {
+		return nil, record.Errorf(record.Invalid, "a state proof of %d slots for one anchor", len(s.Slots))
+	}
+	if _, err := x.CheckState(p.Anchor, s.Header, s.Account, s.Slots[0]); err != nil {
+		return nil, err
+	}
+	return &s, nil
 }
 
 // errNotNeeded is that a partner anchored a record of ours that we anchor

@@ -29,8 +29,9 @@ type pushed struct {
 // Receive takes the proof of a record that we hold from a partner. leafOf finds
 // the record's leaf, to which the path is compared, and refuses an account that
 // may not anchor it. The proof counts for nothing before Run has asked the
-// chain; without a chain it is kept as it is.
-func Receive(tx blobstore.Tx, proof []byte, leafOf func(id record.RecordID, account record.Account) (record.Hash, error)) error {
+// chain; without a chain it is kept as it is. state, which the caller has
+// checked, is the state proof that came along; nil if none did.
+func Receive(tx blobstore.Tx, proof []byte, state *hashanchor.State, leafOf func(id record.RecordID, account record.Account) (record.Hash, error)) error {
 	p, err := hashanchor.ParseProof(proof)
 	if err != nil {
 		return err
@@ -45,7 +46,14 @@ func Receive(tx blobstore.Tx, proof []byte, leafOf func(id record.RecordID, acco
 	if _, err := tx.Get(ofRecord(tx, prefixProof, p.Record)); record.KindOf(err) != record.NotFound {
 		return err // there is one that the chain confirmed
 	}
-	return set(tx, ofRecord(tx, prefixPushed, p.Record), pushed{Proof: p})
+	if err := set(tx, ofRecord(tx, prefixPushed, p.Record), pushed{Proof: p}); err != nil {
+		return err
+	}
+	told := ofRecord(tx, prefixTold, p.Record) // one for each record, or a partner could fill the disk with them
+	if state == nil {
+		return tx.Delete(told)
+	}
+	return set(tx, told, state)
 }
 
 // PushedProofOf is a proof that a partner sent and that nobody has checked
@@ -155,6 +163,9 @@ func (q *Queue) settle(ctx context.Context, e blobstore.Entry, p pushed, v verdi
 		q.Log.Warn("a pushed proof does not hold on the chain", "chain_id", p.Proof.Anchor.ChainID, "block", p.Proof.Anchor.Block)
 	}
 	return q.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		if err := tx.Delete(ofRecord(tx, prefixTold, p.Proof.Record)); err != nil {
+			return err
+		}
 		if err := tx.Delete(e.Key); err != nil || v == wrong {
 			return err
 		}

@@ -29,7 +29,7 @@ func (w *world) receive(p hashanchor.Proof) error {
 	data, err := p.Bytes()
 	must(w.t, err)
 	return w.store.Update(context.Background(), func(tx blobstore.Tx) error {
-		return queue.Receive(tx, data, func(id record.RecordID, _ record.Account) (record.Hash, error) {
+		return queue.Receive(tx, data, nil, func(id record.RecordID, _ record.Account) (record.Hash, error) {
 			for i := range 10 {
 				if known, leaf := rec(i); known == id {
 					return leaf, nil

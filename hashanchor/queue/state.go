@@ -19,6 +19,7 @@ import (
 const (
 	prefixState  = KeyPrefix + "s/" // anchor → its state proof at a block in which it was final
 	prefixWanted = KeyPrefix + "w/" // anchor → the anchor, of which there is none yet
+	prefixTold   = KeyPrefix + "x/" // record → the state proof that came along with its pushed proof
 )
 
 // maxStates is how many anchors one question asks for, and stateRetry how long
@@ -41,6 +42,16 @@ func want(tx blobstore.Tx, a hashanchor.Anchor) error {
 		return err
 	}
 	return set(tx, ofAnchor(tx, prefixWanted, a), a)
+}
+
+// StateProofOf is the state proof that was kept of an anchor, as a partner is
+// told it; nil if there is none.
+func StateProofOf(tx blobstore.ReadTx, a hashanchor.Anchor) ([]byte, error) {
+	state, err := tx.Get(ofAnchor(tx, prefixState, a))
+	if record.KindOf(err) == record.NotFound {
+		return nil, nil
+	}
+	return state, err
 }
 
 // keepState journals an anchor's state proof.
@@ -140,7 +151,7 @@ func (q *Queue) Prove(ctx context.Context, file []byte) ([]byte, error) {
 	anchors := e.Anchors()
 	states, fault := q.fresh(ctx, anchors)
 	if states == nil {
-		if states, err = q.kept(ctx, anchors); err != nil {
+		if states, err = q.kept(ctx, e.Proofs, anchors); err != nil {
 			return nil, err
 		}
 	}
@@ -179,12 +190,20 @@ func (q *Queue) fresh(ctx context.Context, anchors []hashanchor.Anchor) ([]hasha
 	return states, nil
 }
 
-// kept reads those that are in the journal.
-func (q *Queue) kept(ctx context.Context, anchors []hashanchor.Anchor) (states []hashanchor.State, err error) {
+// kept reads those that are in the journal, or else those that partners told.
+func (q *Queue) kept(ctx context.Context, proofs []hashanchor.Proof, anchors []hashanchor.Anchor) (states []hashanchor.State, err error) {
 	err = q.Journal.View(ctx, func(tx blobstore.ReadTx) error {
 		states = make([]hashanchor.State, len(anchors))
-		for i, a := range anchors {
-			if _, err := get(tx, ofAnchor(tx, prefixState, a), &states[i]); err != nil {
+		for _, p := range proofs {
+			s := &states[slices.Index(anchors, p.Anchor)]
+			if len(s.Header) > 0 {
+				continue
+			}
+			there, err := get(tx, ofAnchor(tx, prefixState, p.Anchor), s)
+			if err == nil && !there {
+				_, err = get(tx, ofRecord(tx, prefixTold, p.Record), s)
+			}
+			if err != nil {
 				return err
 			}
 		}

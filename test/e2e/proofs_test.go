@@ -1,12 +1,15 @@
 package e2e
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
 
 	"dxd/hashanchor"
+	"dxd/hashanchor/evm"
 	"dxd/record"
 )
 
@@ -102,6 +105,29 @@ func TestProofsComeToBothWhoeverIsAway(t *testing.T) {
 	}
 }
 
+// verifiesOffline fails unless whoever knows the blocks to which the state
+// proofs lead can verify all of the evidence, its three proofs included.
+func verifiesOffline(t *testing.T, d document, file []byte) {
+	t.Helper()
+	e, err := hashanchor.ParseEvidence(file)
+	check(t, err)
+	doc, sum := hashanchor.Document{Length: d.size}, sha256.New()
+	_, err = io.Copy(sum, d.open())
+	check(t, err)
+	sum.Sum(doc.Digest[:0])
+	o := hashanchor.Options{Contract: evm.ContractAddress(), CheckState: evm.CheckState}
+	claimed, err := hashanchor.Verify(t.Context(), doc, file, o)
+	check(t, err)
+	for _, b := range claimed.StateBlocks {
+		o.Blocks = append(o.Blocks, b.Hash)
+	}
+	r, err := hashanchor.Verify(t.Context(), doc, file, o)
+	check(t, err)
+	if r.ExitCode() != 0 || len(e.Proofs) != 3 || claimed.ExitCode() != hashanchor.ExitUndecided {
+		t.Errorf("with %d proofs and %d blocks: %d, %+v", len(e.Proofs), len(o.Blocks), r.ExitCode(), r.Checks)
+	}
+}
+
 func TestAPartnerWithoutAChainHasItsRecordsAnchoredByTheOther(t *testing.T) {
 	t.Parallel()
 	a, b := newOrg(t, "alpha"), newOrg(t, "beta")
@@ -135,6 +161,13 @@ func TestAPartnerWithoutAChainHasItsRecordsAnchoredByTheOther(t *testing.T) {
 	verifies()
 	if s, err := b.AnchorStatus(t.Context()); err != nil || s.Final != 0 || s.Unanchored == 0 {
 		t.Errorf("beta has no chain: %+v, %v", s, err)
+	}
+
+	// The state proofs came along, so beta's evidence needs no network either.
+	for _, s := range []sent{there, back} {
+		file, err := b.ProvenEvidence(t.Context(), s.id)
+		check(t, err)
+		verifiesOffline(t, s.document, file)
 	}
 
 	// Later it has one, and anchors what waited. What was anchored first stays.
