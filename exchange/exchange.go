@@ -50,10 +50,10 @@ type Config struct {
 
 	// CheckState follows state proofs that come along with proofs; nil drops them.
 	CheckState hashanchor.CheckState
-	Anchors func() bool          // whether what we sign is anchored by ourselves; nil: it is
-	Now     func() time.Time
-	Log     *slog.Logger
-	Retain  Retention
+	Anchors    func() bool // whether what we sign is anchored by ourselves; nil: it is
+	Now        func() time.Time
+	Log        *slog.Logger
+	Retain     Retention
 
 	// Tickets and Doorway are for pairing; without them there is none.
 	Tickets *Tickets
