@@ -134,7 +134,7 @@ func (t turning) step(tx blobstore.Tx, first int64) (b batch, err error) {
 	if b.Told == b.Size {
 		b.State, b.Turn, b.Told = t.to, "", 0
 		if t.to == Final {
-			if err := b.finish(tx); err != nil {
+			if err := b.finish(tx, t.queue.final); err != nil {
 				return b, err
 			}
 		}
@@ -169,8 +169,8 @@ func (q *Queue) putProof(tx blobstore.Tx, p hashanchor.Proof, own bool) error {
 }
 
 // finish takes a final batch off the open ones and counts its leaves. Its
-// transactions are of no more use.
-func (b *batch) finish(tx blobstore.Tx) error {
+// transactions are of no more use. final is the block on which its proofs rest.
+func (b *batch) finish(tx blobstore.Tx, final record.Beacon) error {
 	t, err := getTally(tx)
 	if err != nil {
 		return err
@@ -181,6 +181,9 @@ func (b *batch) finish(tx blobstore.Tx) error {
 		return err
 	}
 	if err := set(tx, keyTally, t); err != nil {
+		return err
+	}
+	if err := set(tx, keyFinal, final); err != nil {
 		return err
 	}
 	return tx.Delete(numbered(prefixOpen, b.First))

@@ -3,7 +3,6 @@ package queue_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 
 	"dxd/blobstore"
@@ -56,26 +55,6 @@ func (j stumblingJournal) Update(ctx context.Context, fn func(tx blobstore.Tx) e
 	return err
 }
 
-// TestWhateverStepFailsEveryRecordBecomesFinal is the fault table: each step,
-// not applied and applied, with an error that goes on and with the end of the
-// process, then a restart.
-func TestWhateverStepFailsEveryRecordBecomesFinal(t *testing.T) {
-	const n = 300 // three chunks
-	for step, times := range map[string]int{"head": 3, "lookup": 3, "prepare": 1, "send": 1, "update": 8} {
-		for nth := range times {
-			for _, applied := range []bool{false, true} {
-				for _, how := range []string{"fails", "stops"} {
-					t.Run(fmt.Sprintf("%s %d %s, applied %v", step, nth+1, how, applied), func(t *testing.T) {
-						in(t, func(w *world) {
-							w.fall(&stumble{step: step, nth: nth + 1, applied: applied, err: faultOf(step)}, how, n)
-						})
-					})
-				}
-			}
-		}
-	}
-}
-
 // faultOf is the error that a step may fail with.
 func faultOf(step string) error {
 	kind := record.Unavailable
@@ -83,37 +62,6 @@ func faultOf(step string) error {
 		kind = record.Full
 	}
 	return record.Errorf(kind, "%w", errStop)
-}
-
-func (w *world) fall(s *stumble, how string, n int) {
-	s.stop = func() {}
-	if how == "stops" {
-		s.stop = func() { w.end() }
-	}
-	w.chain.fault = func(step string, applied bool) error {
-		return s.at(step, applied)
-	}
-	w.chain.depth = 6
-	defer w.chain.run()()
-	w.add(0, n)
-	w.start(stumblingJournal{w.store, s})
-	if how == "stops" {
-		w.awaitEnd(s, n)
-		w.restart()
-	}
-	w.await(n-1, queue.Final)
-	w.await(0, queue.Final)
-	w.stop()
-	if !s.fell {
-		w.t.Errorf("%s never came for the %d. time, so the test says nothing", s.step, s.nth)
-	}
-	w.chain.fault = func(string, bool) error { return nil }
-	w.check(n)
-	for root, times := range w.chain.roots() {
-		if times != 1 {
-			w.t.Errorf("the root %s was paid for %d times", root, times)
-		}
-	}
 }
 
 // awaitEnd waits until the queue was stopped, or is through since the step

@@ -55,6 +55,9 @@ type Ledger interface {
 	// StateProof gives checked state proofs of anchors at one final block,
 	// with an empty slot for each that this block does not have.
 	StateProof(ctx context.Context, anchors []hashanchor.Anchor) (hashanchor.State, error)
+
+	// Block is that of hashanchor.Chain.
+	Block(ctx context.Context, number int64) (record.Beacon, error)
 }
 
 // Wallet is what the queue needs to anchor a root.
@@ -65,7 +68,8 @@ type Wallet interface {
 	Prepare(ctx context.Context, root record.Hash, nonce int64, old hashanchor.Transaction) (hashanchor.Transaction, error)
 
 	// Send hands it to the chain; once more is harmless. Conflict: its nonce
-	// is taken. Refused: its price is too low. Unavailable: nobody knows.
+	// is taken. Refused: its price is too low. Unavailable: nobody knows, or
+	// the account has too little, which a hashanchor.ShortError tells.
 	Send(ctx context.Context, tx hashanchor.Transaction) error
 
 	// Balance is what the account has, in wei.
@@ -105,6 +109,10 @@ type Config struct {
 	// Final, or back to Submitted.
 	OnState func(tx blobstore.Tx, id record.RecordID, s State) error
 
+	// OnAlarm is called when people have to see to something that the queue
+	// can't mend: once when it begins, in an update.
+	OnAlarm func(tx blobstore.Tx, text string) error
+
 	// Passed is called when a commit point has been passed: "C3", "C4".
 	Passed func(point string)
 }
@@ -113,12 +121,17 @@ type Config struct {
 type Queue struct {
 	Config
 	flush chan struct{}
-	retry *backoff.ExponentialBackOff
-	sent  map[int64]time.Time // when this process last sent a batch's transaction; Run's alone
-	next  blobstore.Key       // where the next look at pushed proofs begins; Run's alone
 
-	states     time.Time // when state proofs are asked for again; Run's alone
-	stateFault string    // why there were none, as it was logged; Run's alone
+	// Run's alone:
+	retry  *backoff.ExponentialBackOff
+	sent   map[int64]time.Time // when this process last sent a batch's transaction
+	next   blobstore.Key       // where the next look at pushed proofs begins
+	final  record.Beacon       // the highest block that the chain has called final; zero if none
+	behind bool                // an alarm was raised that it is below that now
+	short  bool                // an alarm was raised that an account has too little
+
+	states     time.Time // when state proofs are asked for again
+	stateFault string    // why there were none, as it was logged
 
 	mu     sync.Mutex // guards what follows
 	beacon record.Beacon
@@ -144,6 +157,9 @@ func Open(cfg Config) *Queue {
 	}
 	if cfg.OnState == nil {
 		cfg.OnState = func(blobstore.Tx, record.RecordID, State) error { return nil }
+	}
+	if cfg.OnAlarm == nil {
+		cfg.OnAlarm = func(blobstore.Tx, string) error { return nil }
 	}
 	if cfg.Passed == nil {
 		cfg.Passed = func(string) {}

@@ -17,6 +17,7 @@ const KeyPrefix blobstore.Key = "q/"
 // no row of a leaf changes while its batch moves on.
 const (
 	keyTally     = KeyPrefix + "t"  // the counts
+	keyFinal     = KeyPrefix + "f"  // a final block to compare the chain with: the last one when a proof was journaled
 	prefixLeaf   = KeyPrefix + "l/" // number → record id ‖ leaf
 	prefixNumber = KeyPrefix + "r/" // record → number of its leaf
 	prefixBatch  = KeyPrefix + "b/" // number of its first leaf → batch

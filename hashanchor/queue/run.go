@@ -19,6 +19,9 @@ func (q *Queue) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
+	if err := q.recall(ctx); err != nil {
+		return unlessEnded(ctx, err)
+	}
 	leaves := q.Journal.Watch(ctx, prefixLeaf)
 	pushed := q.Journal.Watch(ctx, prefixPushed)
 	c := &clock{queue: q, next: time.Now()} // the first round takes up what was left
@@ -149,6 +152,7 @@ func (c *clock) round(ctx context.Context) error {
 		err = o.held
 	}
 	q.setFault(err)
+	q.watchCoin(ctx, err)
 	if o.closed {
 		c.due = time.Time{}
 	}
@@ -215,15 +219,9 @@ func (q *Queue) look(ctx context.Context) (hashanchor.Head, error) {
 		return head, err
 	}
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	was, is := q.beacon, head.Final
-	if is.Block < was.Block || is.Block == was.Block && is.Hash != was.Hash && !was.Hash.IsZero() {
-		// Never assumed away: either the chain broke its word, or an
-		// endpoint is behind or lies.
-		q.Log.Error("the chain took back a final block", "was", was.Block, "is", is.Block)
-	}
-	q.beacon = is
-	return head, nil
+	q.beacon = head.Final
+	q.mu.Unlock()
+	return head, q.watchFinal(ctx, head.Final)
 }
 
 func (q *Queue) open(ctx context.Context) (open []batch, err error) {

@@ -99,7 +99,8 @@ func (q *Queue) bring(ctx context.Context, head hashanchor.Head, open []batch, i
 		// had it, or the transaction failed.
 		return q.anew(ctx, b, freeNonce(head, open, i))
 	}
-	stuck := time.Since(time.UnixMilli(b.Since)) >= q.Stuck
+	// A clock that was set back must not make it wait until then.
+	stuck := time.Since(time.UnixMilli(b.Since)).Abs() >= q.Stuck
 	switch {
 	case stuck && last.Nonce == head.Nonce:
 		return q.reprice(ctx, b)
@@ -143,18 +144,24 @@ func (q *Queue) anew(ctx context.Context, b *batch, nonce int64) error {
 	if err != nil {
 		return err
 	}
-	return q.replace(ctx, b, t)
+	if err := q.replace(ctx, b, t); err != nil {
+		return err
+	}
+	return q.send(ctx, *b)
 }
 
 // reprice makes a transaction that replaces the last one for a higher price.
 func (q *Queue) reprice(ctx context.Context, b *batch) error {
 	t, err := q.chainOf(b).Prepare(ctx, b.Anchor.Root, b.last().Nonce, *b.last())
 	if err == nil {
-		return q.replace(ctx, b, t)
+		if err := q.replace(ctx, b, t); err != nil {
+			return err
+		}
+		return q.hand(ctx, *b)
 	}
 	if record.KindOf(err) == record.Quota && time.Since(q.sent[b.First]) >= resend {
 		// Above the ceiling: the last one stays, and may have been forgotten.
-		if again := q.send(ctx, *b); again != nil {
+		if again := q.hand(ctx, *b); again != nil {
 			return again
 		}
 	}
@@ -179,21 +186,29 @@ func (q *Queue) replace(ctx context.Context, b *batch, t hashanchor.Transaction)
 		return err
 	}
 	q.Passed("C3") // as in close
-	return q.send(ctx, *b)
+	return nil
 }
 
-// send hands the batch's last transaction to the chain.
+// send hands the batch's last transaction to the chain, and a dearer one where
+// its price is too low. It raises the price by one step: a node that refuses
+// any price would else have it at the ceiling at once.
 func (q *Queue) send(ctx context.Context, b batch) error {
+	err := q.hand(ctx, b)
+	if record.KindOf(err) == record.Refused {
+		return q.reprice(ctx, &b)
+	}
+	return err
+}
+
+// hand gives the batch's last transaction to the chain.
+func (q *Queue) hand(ctx context.Context, b batch) error {
 	err := q.chainOf(&b).Send(ctx, *b.last())
-	switch kind := record.KindOf(err); {
-	case err == nil:
-	case kind == record.Conflict:
+	if err != nil && record.KindOf(err) != record.Conflict {
+		return err
+	}
+	if err != nil {
 		// Head and Lookup of the next round say what became of its nonce.
 		q.Log.Info("the nonce of a batch's transaction is taken", "batch", b.First, "nonce", b.last().Nonce)
-	case kind == record.Refused:
-		return q.reprice(ctx, &b)
-	default:
-		return err
 	}
 	q.sent[b.First] = time.Now()
 	return nil

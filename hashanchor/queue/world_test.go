@@ -3,6 +3,7 @@ package queue_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -26,12 +27,12 @@ func must(t testing.TB, err error) {
 // world is a queue over a real journal, on a chain of the test.
 type world struct {
 	t     testing.TB
-	dir   string
+	dir   string // of the journal; "": it is a memory
 	keys  *crypto.Keyring
 	chain *fakeChain
 	cfg   queue.Config
 
-	store  *badger.Store
+	store  blobstore.Journal
 	queue  *queue.Queue
 	end    context.CancelFunc
 	owned  sync.WaitGroup
@@ -45,16 +46,34 @@ func in(t *testing.T, test func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, dir: t.TempDir(), keys: keys, chain: newChain(t)}
 		w.open()
-		defer func() { must(t, w.store.Close()) }() // which may be another by then
+		defer func() { w.close() }() // which may be another by then
+		test(w)
+	})
+}
+
+// inMemory is in with a journal that is quick to open.
+func inMemory(t *testing.T, test func(w *world)) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, chain: newChain(t), store: &memory{rows: map[blobstore.Key][]byte{}}}
+		w.open()
 		test(w)
 	})
 }
 
 func (w *world) open() {
+	w.chain.journaled = w.journaled
+	if w.dir == "" {
+		return
+	}
 	store, err := badger.Open(w.dir, w.keys.Sealer(), badger.Options{})
 	must(w.t, err)
 	w.store = store
-	w.chain.journaled = w.journaled
+}
+
+func (w *world) close() {
+	if store, ok := w.store.(*badger.Store); ok {
+		must(w.t, store.Close())
+	}
 }
 
 // journaled looks for a transaction's hash in the queue's rows.
@@ -83,6 +102,9 @@ func (w *world) start(journal blobstore.Journal) {
 	cfg.OnProof = func(tx blobstore.Tx, p hashanchor.Proof, own bool) error {
 		return tx.Set(blobstore.Key("test/"+p.Record.String()), []byte("proven"))
 	}
+	cfg.OnAlarm = func(tx blobstore.Tx, text string) error {
+		return tx.Set(blobstore.Key("test/alarm/"+text), []byte(text))
+	}
 	w.queue = queue.Open(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	w.end = cancel
@@ -98,7 +120,7 @@ func (w *world) stop() {
 // restart is what a crash and a new start do to the queue.
 func (w *world) restart() {
 	w.stop()
-	must(w.t, w.store.Close())
+	w.close()
 	w.open()
 	w.start(nil)
 }
@@ -125,19 +147,70 @@ func (w *world) state(i int) (s queue.State) {
 	return s
 }
 
+const patience = 3 * time.Hour
+
 // await waits until a record has the state. Virtual time makes it short.
 func (w *world) await(i int, want queue.State) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	changed := w.store.Watch(ctx, queue.KeyPrefix)
 	for w.state(i) != want {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			w.t.Fatalf("record %d is %s after an hour, not %s", i, w.state(i), want)
+			w.t.Fatalf("record %d is %s after %v, not %s", i, w.state(i), patience, want)
 		}
 	}
+}
+
+// alarms lists what people were told of.
+func (w *world) alarms() (all []string) {
+	must(w.t, w.store.View(context.Background(), func(tx blobstore.ReadTx) error {
+		for e, err := range tx.Scan("test/alarm/", "", false) {
+			if err != nil {
+				return err
+			}
+			all = append(all, string(e.Value))
+		}
+		return nil
+	}))
+	return all
+}
+
+// batches holds that each leaf is in one batch and each record has one proof,
+// and lists the sizes of the batches.
+func (w *world) batches(n int) (sizes []int64) {
+	w.t.Helper()
+	must(w.t, w.store.View(context.Background(), func(tx blobstore.ReadTx) error {
+		var next int64
+		for e, err := range tx.Scan("q/b/", "", false) {
+			if err != nil {
+				return err
+			}
+			var b struct{ First, Size int64 }
+			if err := json.Unmarshal(e.Value, &b); err != nil {
+				return err
+			}
+			if b.First != next {
+				w.t.Errorf("a batch begins with leaf %d, and that before ends with %d", b.First, next-1)
+			}
+			next = b.First + b.Size
+			sizes = append(sizes, b.Size)
+		}
+		proofs := 0
+		for _, err := range tx.Scan("q/p/", "", false) {
+			if err != nil {
+				return err
+			}
+			proofs++
+		}
+		if next != int64(n) || proofs != n {
+			w.t.Errorf("%d leaves in batches and %d proofs of %d records", next, proofs, n)
+		}
+		return nil
+	}))
+	return sizes
 }
 
 // check holds that all records are final, proven, told of, and counted.
