@@ -17,7 +17,7 @@ type ShortError struct {
 }
 
 func (e *ShortError) Error() string {
-	return fmt.Sprintf("account %s holds %s of the chain's coin, and its next transaction needs up to %s", e.Account, coins(e.Holds), coins(e.Needs))
+	return fmt.Sprintf("account %s holds %s of the chain's coin (ether), and needs up to %s for its next transaction", e.Account, coins(e.Holds), coins(e.Needs))
 }
 
 // coins prints an amount of wei exactly, in units of 10^18.

@@ -1,8 +1,11 @@
 package evm_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"math/big"
+	"strings"
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -73,6 +76,9 @@ func TestAccountsDoNotTakeEachOthersRoots(t *testing.T) {
 
 func TestAnchoringCostsLittleGas(t *testing.T) {
 	w := newWorld(t, evm.Config{})
+	// A root is 32 bytes, whatever the batch. None of these is zero, and such
+	// bytes cost the most.
+	root := record.Hash(bytes.Repeat([]byte{0xff}, 32))
 	client, err := ethclient.DialContext(t.Context(), w.dev.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +88,7 @@ func TestAnchoringCostsLittleGas(t *testing.T) {
 		name  string
 		limit uint64
 	}{{"first", 60_000}, {"repeat", 30_000}} {
-		tx := w.included(t, record.Hash{4})
+		tx := w.included(t, root)
 		r, err := client.TransactionReceipt(t.Context(), common.Hash(tx.Hash))
 		if err != nil {
 			t.Fatal(err)
@@ -150,7 +156,12 @@ func TestAnAccountWithoutCoinMayBePaidLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantKind(t, c.Send(t.Context(), tx), record.Unavailable, "insufficient funds")
+	err = c.Send(t.Context(), tx)
+	wantKind(t, err, record.Unavailable, poor.Account().String(), "holds 0 ", "needs up to 0.0000")
+	var short *hashanchor.ShortError
+	if !errors.As(err, &short) || short.Needs.Sign() <= 0 || !strings.Contains(record.Hint(err), "send at least 0.0000") {
+		t.Errorf("the error is %#v, with the hint %q", err, record.Hint(err))
+	}
 	if balance, err := c.Balance(t.Context()); err != nil || balance.Cmp(new(big.Int)) != 0 {
 		t.Errorf("balance %v, %v", balance, err)
 	}

@@ -231,10 +231,7 @@ func (c *Chain) afford(ctx context.Context, e *endpoint, wei *big.Int) error {
 	if has.Cmp(wei) >= 0 {
 		return nil
 	}
-	lacks := new(big.Int).Sub(wei, has)
-	return record.WithHint(
-		record.Errorf(record.Unavailable, "account %s holds %s of the chain's coin (ether), and this needs %s", c.account(), ether(has), ether(wei)),
-		"send "+ether(lacks)+" to that account, then try again")
+	return c.tooPoor(has, wei)
 }
 
 // receipt is what is read of a transaction's receipt.

@@ -39,8 +39,8 @@ func TestAnAccountWithoutCoinIsToldTheAmount(t *testing.T) {
 		poor := newSigner(t)
 		c := newChain(t, evm.Config{URLs: []string{w.dev.URL()}, Signer: poor})
 		_, err := c.Deploy(t.Context())
-		wantKind(t, err, record.Unavailable, poor.Account().String(), "holds 0 ", "needs 0.0")
-		if !strings.Contains(record.Hint(err), "send 0.0") {
+		wantKind(t, err, record.Unavailable, poor.Account().String(), "holds 0 ", "needs up to 0.0")
+		if !strings.Contains(record.Hint(err), "send at least 0.0") {
 			t.Errorf("the hint is %q", record.Hint(err))
 		}
 	}

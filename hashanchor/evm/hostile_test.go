@@ -328,13 +328,6 @@ func TestAChainWithoutBaseFeeIsNotSupported(t *testing.T) {
 	wantKind(t, err, record.Invalid, "EIP-1559")
 }
 
-func TestALyingPriceMeetsTheCeiling(t *testing.T) {
-	w := newWorld(t, evm.Config{})
-	c := w.at(t, evm.Config{URLs: []string{between(t, w.dev.URL(), answering("eth_maxPriorityFeePerGas", "0xffffffffffffffffffffffff"))}})
-	_, err := c.Prepare(t.Context(), record.Hash{1}, 0, hashanchor.Transaction{})
-	wantKind(t, err, record.Quota)
-}
-
 func TestURLsAreCheckedWithoutBeingShown(t *testing.T) {
 	for _, url := range []string{"", "ws://host/" + secret, "host/" + secret, "http:///" + secret, "http://host:port/" + secret, "\x00" + secret} {
 		_, err := evm.New(evm.Config{URLs: []string{url}})

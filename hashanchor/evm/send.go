@@ -3,8 +3,11 @@ package evm
 import (
 	"context"
 	"errors"
+	"math/big"
 	"strings"
-	"sync"
+
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core/types"
 
 	"dxd/hashanchor"
 	"dxd/record"
@@ -21,22 +24,45 @@ import (
 //     for now. The same bytes are to be sent later.
 //   - Invalid: the endpoints are on another chain.
 func (c *Chain) Send(ctx context.Context, tx hashanchor.Transaction) error {
-	errs := make([]error, len(c.endpoints))
-	var sending sync.WaitGroup
-	for i, e := range c.endpoints {
-		sending.Go(func() { errs[i] = c.sendTo(ctx, e, tx) })
+	taken, errs := each(ctx, c.endpoints, func(ctx context.Context, e *endpoint) (struct{}, error) {
+		return struct{}{}, c.submit(ctx, e, tx)
+	})
+	if len(taken) > 0 {
+		return nil
 	}
-	sending.Wait()
 	worst := errs[0]
 	for _, err := range errs {
-		if err == nil {
-			return nil
-		}
 		if certainty(err) > certainty(worst) {
 			worst = err
 		}
 	}
-	return worst
+	return c.explain(ctx, tx, worst)
+}
+
+// explain says so if an account can't pay for the transaction that a node did
+// not take. What nodes say of it differs; what the account holds does not.
+func (c *Chain) explain(ctx context.Context, tx hashanchor.Transaction, err error) error {
+	var said nodeError
+	if record.KindOf(err) != record.Unavailable || !errors.As(err, &said) {
+		return err
+	}
+	var sent types.Transaction
+	raw, decoded := hexutil.Decode(tx.Raw)
+	if decoded != nil || sent.UnmarshalBinary(raw) != nil {
+		return err
+	}
+	holds, unknown := c.Balance(ctx)
+	if unknown != nil || holds.Cmp(sent.Cost()) >= 0 {
+		return err
+	}
+	return c.tooPoor(holds, sent.Cost())
+}
+
+func (c *Chain) tooPoor(holds, needs *big.Int) error {
+	lacks := new(big.Int).Sub(needs, holds)
+	return record.WithHint(
+		record.Errorf(record.Unavailable, "%w", &hashanchor.ShortError{Account: c.account(), Holds: holds, Needs: needs}),
+		"send at least "+ether(lacks)+" of it to that account")
 }
 
 // certainty ranks what an endpoint says of a transaction by how much follows
@@ -56,16 +82,20 @@ func certainty(err error) int {
 
 func (c *Chain) sendTo(ctx context.Context, e *endpoint, tx hashanchor.Transaction) error {
 	_, err := consult(ctx, e, func(ctx context.Context, e *endpoint) (struct{}, error) {
-		var hash record.Hash
-		if err := e.call(ctx, &hash, "eth_sendRawTransaction", tx.Raw); err != nil {
-			return struct{}{}, c.judge(err)
-		}
-		if hash != tx.Hash {
-			return struct{}{}, record.Errorf(record.Unavailable, "%s says that it took another transaction", e.name)
-		}
-		return struct{}{}, nil
+		return struct{}{}, c.submit(ctx, e, tx)
 	})
 	return err
+}
+
+func (c *Chain) submit(ctx context.Context, e *endpoint, tx hashanchor.Transaction) error {
+	var hash record.Hash
+	if err := e.call(ctx, &hash, "eth_sendRawTransaction", tx.Raw); err != nil {
+		return c.judge(err)
+	}
+	if hash != tx.Hash {
+		return record.Errorf(record.Unavailable, "%s says that it took another transaction", e.name)
+	}
+	return nil
 }
 
 // verdict is what a node means by an error about a transaction.

@@ -22,29 +22,16 @@ func (c *Chain) Prepare(ctx context.Context, root record.Hash, nonce int64, old 
 	if nonce < 0 || root.IsZero() {
 		return hashanchor.Transaction{}, record.Errorf(record.Invalid, "no root to anchor, or the nonce %d", nonce)
 	}
-	return first(ctx, c, func(ctx context.Context, e *endpoint) (hashanchor.Transaction, error) {
-		head, err := e.latest(ctx)
-		if err != nil {
-			return hashanchor.Transaction{}, err
-		}
-		// A call of an address without code succeeds and does nothing.
-		if err := c.demandContract(ctx, e, head); err != nil {
-			return hashanchor.Transaction{}, err
-		}
-		price, err := c.price(ctx, e, head)
-		if err != nil {
-			return hashanchor.Transaction{}, err
-		}
-		if price, err = c.replace(price, old); err != nil {
-			return hashanchor.Transaction{}, err
-		}
-		do := call{to: c.contract.address, data: packAnchor(root)}
-		gas, err := c.estimate(ctx, e, do)
-		if err != nil {
-			return hashanchor.Transaction{}, err
-		}
-		return c.sign(ctx, e, do, nonce, gas, price)
-	})
+	do := call{to: c.contract.address, data: packAnchor(root)}
+	q, err := c.bargain(ctx, do)
+	if err != nil {
+		return hashanchor.Transaction{}, err
+	}
+	p, err := c.replace(q.price, old)
+	if err != nil {
+		return hashanchor.Transaction{}, err
+	}
+	return c.sign(ctx, q.endpoint, do, nonce, q.gas, p)
 }
 
 // call is what a transaction does.
@@ -52,68 +39,6 @@ type call struct {
 	to    record.Account
 	value *big.Int // wei; nil: none
 	data  []byte
-}
-
-// price is what a transaction pays, in wei per gas.
-type price struct {
-	fee int64 // at most, the tip included
-	tip int64
-}
-
-// price suggests twice the newest block's base fee, so that the transaction
-// survives six full blocks, and the tip that the node suggests; less if the
-// ceiling demands it.
-func (c *Chain) price(ctx context.Context, e *endpoint, head block) (price, error) {
-	if head.BaseFee == nil {
-		return price{}, record.WithHint(
-			record.Errorf(record.Invalid, "the chain at %s knows no transactions of EIP-1559: its blocks have no base fee", e.name),
-			"networks from before the London rules are not supported; on Besu, set londonBlock and zeroBaseFee")
-	}
-	tip, err := e.tip(ctx)
-	if err != nil {
-		return price{}, err
-	}
-	base := (*big.Int)(head.BaseFee)
-	least := new(big.Int).Add(base, tip)
-	if least.Cmp(big.NewInt(c.cfg.MaxFee)) > 0 {
-		return price{}, c.tooDear(least)
-	}
-	fee := min(least.Int64()+base.Int64(), c.cfg.MaxFee)
-	return price{fee, tip.Int64()}, nil
-}
-
-// tip asks what validators want. Nodes that don't know the question are not
-// such whose validators want one.
-func (e *endpoint) tip(ctx context.Context) (*big.Int, error) {
-	var tip *hexutil.Big
-	err := e.call(ctx, &tip, "eth_maxPriorityFeePerGas")
-	if err != nil && !saidNo(err) {
-		return nil, err
-	}
-	if err != nil || tip == nil {
-		return new(big.Int), nil
-	}
-	return (*big.Int)(tip), nil
-}
-
-// replace raises p to what nodes ask of a replacement of old.
-func (c *Chain) replace(p price, old hashanchor.Transaction) (price, error) {
-	if old == (hashanchor.Transaction{}) {
-		return p, nil
-	}
-	p.fee = max(p.fee, old.Fee+old.Fee/8+1)
-	p.tip = max(p.tip, old.Tip+old.Tip/8+1)
-	if p.fee > c.cfg.MaxFee {
-		return price{}, c.tooDear(big.NewInt(p.fee))
-	}
-	p.tip = min(p.tip, p.fee)
-	return p, nil
-}
-
-func (c *Chain) tooDear(wei *big.Int) error {
-	return record.WithHint(
-		record.Errorf(record.Quota, "the chain asks for %s gwei per gas, above the ceiling of %s", gwei(wei), gwei(big.NewInt(c.cfg.MaxFee))),
-		"wait until the chain is cheaper, or raise anchor.max_fee")
 }
 
 func (c *Chain) sign(ctx context.Context, e *endpoint, do call, nonce, gas int64, p price) (hashanchor.Transaction, error) {

@@ -211,7 +211,7 @@ func TestTooLittleBalanceIsToldAndMendedByMoney(t *testing.T) {
 		w.await(0, queue.Submitted)
 		<-time.After(time.Minute)
 		s, err := w.queue.Status(t.Context())
-		if must(t, err); !strings.Contains(s.Error, "holds 0 of the chain's coin, and its next transaction needs up to 0.000000000000000001") || s.Balance.Sign() != 0 || s.Submitted != 1 {
+		if must(t, err); !strings.Contains(s.Error, "holds 0 of the chain's coin (ether), and needs up to 0.000000000000000001") || s.Balance.Sign() != 0 || s.Submitted != 1 {
 			t.Errorf("%+v", s)
 		}
 		w.chain.set(func() { w.chain.balance = 1 })

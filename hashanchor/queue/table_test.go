@@ -77,7 +77,7 @@ func plights() []plight {
 		{name: "too little coin for five minutes", chain: func(c *fakeChain) { c.balance = 0 },
 			blocks: once(always, 300, func(c *fakeChain) { c.balance = 5 }),
 			alarms: func(w *world) []string {
-				return []string{fmt.Sprintf("account %s holds 0 of the chain's coin, and its next transaction needs up to 0.000000000000000001", w.chain.where.Account)}
+				return []string{fmt.Sprintf("account %s holds 0 of the chain's coin (ether), and needs up to 0.000000000000000001 for its next transaction", w.chain.where.Account)}
 			}},
 		{name: "node back with an older head", repeats: true, alarms: told(tookBack), blocks: during(anchored, 1, 60,
 			func(c *fakeChain) { c.behind = 8 }, func(c *fakeChain) { c.behind = 0 })},
