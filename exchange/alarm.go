@@ -12,7 +12,8 @@ import (
 
 // An alarm tells the people who run this node that two signed things
 // contradict each other, or that our own memory is at odds with a partner's:
-// what cannot happen between honest and undamaged nodes.
+// what cannot happen between honest and undamaged nodes. Or that the chain is
+// not as it should be, or its account lacks coin.
 
 // alarmSpan is how long an alarm is remembered, and maxAlarms how many of one
 // partner: what a partner sends must not fill the journal.
@@ -64,6 +65,12 @@ func (x *Exchange) alarm(tx blobstore.Tx, org record.OrgID, transfer record.Tran
 		e.ID, e.Bundle = record.TransferID{}, transfer // people know its messages
 	}
 	return event.Append(tx, e)
+}
+
+// Alarm is to be called in the update that finds that people have to see to
+// something that concerns no partner, such as the chain's account.
+func (x *Exchange) Alarm(tx blobstore.Tx, text string) error {
+	return x.alarm(tx, record.OrgID{}, record.TransferID{}, text)
 }
 
 // recentAlarms reads those that are still remembered. A clock that was set

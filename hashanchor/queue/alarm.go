@@ -15,6 +15,7 @@ import (
 // tookBack is the alarm about a chain that goes behind what it called final.
 const tookBack = "the chain took back a final block: it broke its word, or an endpoint is behind or lies"
 
+// raise tells people of something in an update of its own.
 func (q *Queue) raise(ctx context.Context, text string) error {
 	return q.Journal.Update(ctx, func(tx blobstore.Tx) error { return q.OnAlarm(tx, text) })
 }

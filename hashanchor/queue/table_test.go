@@ -240,7 +240,11 @@ func (w *world) settled(r row, n int) {
 	if r.alarms != nil {
 		want = r.alarms(w)
 	}
-	if got := w.alarms(); !slices.Equal(got, want) {
+	got := w.alarms()
+	if r.how == "stops" {
+		got = slices.Compact(got) // a new process tells them once more
+	}
+	if !slices.Equal(got, want) {
 		w.t.Errorf("the alarms are %q, not %q", got, want)
 	}
 	w.t.Logf("%d records final in batches of %d; %d transactions signed, %d anchors paid; alarms: %d", n, sizes, len(w.chain.prepare), paid, len(want))

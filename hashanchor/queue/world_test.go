@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -103,7 +104,11 @@ func (w *world) start(journal blobstore.Journal) {
 		return tx.Set(blobstore.Key("test/"+p.Record.String()), []byte("proven"))
 	}
 	cfg.OnAlarm = func(tx blobstore.Tx, text string) error {
-		return tx.Set(blobstore.Key("test/alarm/"+text), []byte(text))
+		n := 0
+		for range tx.Scan("test/alarm/", "", false) {
+			n++
+		}
+		return tx.Set(blobstore.Key(fmt.Sprintf("test/alarm/%04d", n)), []byte(text))
 	}
 	w.queue = queue.Open(cfg)
 	ctx, cancel := context.WithCancel(context.Background())

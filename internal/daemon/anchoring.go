@@ -82,6 +82,7 @@ func (d *Daemon) setChain() error {
 	c.AccountsOf = d.accountsOf
 	c.OnProof = func(tx blobstore.Tx, p hashanchor.Proof, own bool) error { return d.Exchange.Proven(tx, p.Record, own) }
 	c.OnState = func(tx blobstore.Tx, id record.RecordID, s queue.State) error { return d.Exchange.Anchored(tx, id, s) }
+	c.OnAlarm = func(tx blobstore.Tx, text string) error { return d.Exchange.Alarm(tx, text) }
 	d.anchoring.mu.Lock()
 	defer d.anchoring.mu.Unlock()
 	d.anchoring.queue, d.anchoring.with = queue.Open(c), with

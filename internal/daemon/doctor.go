@@ -10,6 +10,8 @@ import (
 
 	"dxd/api/apitype"
 	"dxd/exchange"
+	"dxd/hashanchor"
+	"dxd/hashanchor/evm"
 	"dxd/internal/config"
 	"dxd/partner"
 	"dxd/record"
@@ -110,20 +112,30 @@ func examineChain(ctx context.Context, a config.Anchor, o *Organisation) []Check
 		return []Check{failed("chain", err)}
 	}
 	checks := []Check{healthy("chain", "block %d, last final block %d", head.Block, head.Final.Block)}
-	balance, err := chain.Balance(ctx)
-	switch {
-	case err != nil:
-		checks = append(checks, failed("balance", err))
-	case balance.Sign() == 0:
-		checks = append(checks, unwell("balance", "account %s holds nothing: send it some of the chain's coin", o.Keys.Account()))
-	default:
-		checks = append(checks, healthy("balance", "account %s holds %s", o.Keys.Account(), ether(balance)))
-	}
+	checks = append(checks, examineBalance(ctx, chain))
 	newest, err := chain.Block(ctx, head.Block)
 	if err != nil {
 		return append(checks, failed("clock", err))
 	}
 	return append(checks, examineClock(time.Since(time.Unix(newest.Time, 0))))
+}
+
+// examineBalance checks that the account can pay for an anchor.
+func examineBalance(ctx context.Context, chain *evm.Chain) Check {
+	account := chain.Where().Account
+	balance, err := chain.Balance(ctx)
+	if err != nil {
+		return failed("balance", err)
+	}
+	cost, err := chain.Cost(ctx)
+	if err != nil {
+		return failed("balance", err)
+	}
+	if balance.Cmp(cost) < 0 {
+		return failed("balance", record.WithHint(&hashanchor.ShortError{Account: account, Holds: balance, Needs: cost},
+			"send it some of the chain's coin: anchoring then goes on by itself"))
+	}
+	return healthy("balance", "account %s holds %s", account, ether(balance))
 }
 
 // maxClockLead is how far the newest block may be ahead of our clock.
@@ -147,6 +159,7 @@ func (d *Daemon) Examine(ctx context.Context, alias string) ([]Check, error) {
 	checks := append([]Check{
 		healthy("daemon", "up since %s, listening on %v", d.started.UTC().Format(time.RFC3339), d.Host.Addrs()),
 	}, d.Organisation.Examine(ctx)...)
+	checks = append(checks, d.examineAnchoring(ctx))
 	checks = append(checks, examineRetention(ctx, d.Exchange, true)...)
 	if alias != "" {
 		p, err := d.Book.ByAlias(alias)
@@ -159,6 +172,21 @@ func (d *Daemon) Examine(ctx context.Context, alias string) ([]Check, error) {
 		checks = append(checks, d.examinePartner(ctx, p))
 	}
 	return checks, nil
+}
+
+// examineAnchoring tells what keeps records from the chain.
+func (d *Daemon) examineAnchoring(ctx context.Context) Check {
+	ctx, cancel := context.WithTimeout(ctx, doctorPatience)
+	defer cancel()
+	s, err := d.Queue().Status(ctx)
+	waiting := s.Unanchored + s.Pending + s.Submitted
+	switch {
+	case err != nil:
+		return failed("anchoring", err)
+	case s.Error != "":
+		return unwell("anchoring", "%d records wait: %s", waiting, s.Error)
+	}
+	return healthy("anchoring", "%d records wait, %d are in a final block", waiting, s.Final)
 }
 
 func (d *Daemon) examinePartner(ctx context.Context, p partner.Partner) Check {
