@@ -1,6 +1,8 @@
 package hashanchor
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"math/bits"
 	"slices"
@@ -22,12 +24,56 @@ const padLabel = "dxd/padding/v1\n"
 // Pad adds leaves up to the next power of two. They follow from the seed,
 // which must be random and stay secret: then nobody can tell them from records.
 func Pad(leaves []record.Hash, seed record.Nonce) []record.Hash {
-	padded := slices.Clone(leaves)
+	padded := slices.Grow(slices.Clone(leaves), len(leaves)) // at most twice as many
+	data := seeded(padLabel, seed)
 	for n := uint64(len(leaves)); bits.OnesCount64(n) != 1; n++ {
-		data := append([]byte(padLabel), seed[:]...)
 		padded = append(padded, record.LeafHash(binary.BigEndian.AppendUint64(data, n)))
 	}
 	return padded
+}
+
+// seeded is what is hashed with a position behind it, and room for that.
+func seeded(label string, seed record.Nonce) []byte {
+	data := make([]byte, 0, len(label)+len(seed)+8)
+	return append(append(data, label...), seed[:]...)
+}
+
+// orderLabel sets the keys of the shuffle apart from everything else that is
+// hashed, padding under the same seed included.
+const orderLabel = "dxd/order/v1\n"
+
+// Places says where each of n leaves, padding included, stands in the tree of
+// its batch: in the order of hashes that nobody can tell without the seed. So
+// each order is as likely as any other, and an index says nothing of how many
+// records came before.
+func Places(n int, seed record.Nonce) []int {
+	type ticket struct {
+		hash record.Hash
+		leaf int
+	}
+	tickets := make([]ticket, n)
+	data := seeded(orderLabel, seed)
+	for i := range tickets {
+		tickets[i] = ticket{sha256.Sum256(binary.BigEndian.AppendUint64(data, uint64(i))), i}
+	}
+	slices.SortFunc(tickets, func(a, b ticket) int { return bytes.Compare(a.hash[:], b.hash[:]) })
+	places := make([]int, n)
+	for place, t := range tickets {
+		places[t.leaf] = place
+	}
+	return places
+}
+
+// Shuffle pads leaves and puts them into the order of Places, which it gives,
+// too.
+func Shuffle(leaves []record.Hash, seed record.Nonce) (shuffled []record.Hash, places []int) {
+	padded := Pad(leaves, seed)
+	places = Places(len(padded), seed)
+	shuffled = make([]record.Hash, len(padded))
+	for leaf, place := range places {
+		shuffled[place] = padded[leaf]
+	}
+	return shuffled, places
 }
 
 // NewBatch builds the tree over leaf hashes (RFC 9162, section 2.1.1). Their
@@ -45,11 +91,15 @@ func NewBatch(leaves []record.Hash) *Batch {
 	return b
 }
 
-// parents is the level above.
+// parents is the level above. The library's hash of two children allocates
+// three times for each, which is most of a large batch's time.
 func parents(level []record.Hash) []record.Hash {
-	up := make([]record.Hash, 0, len(level)/2)
-	for ; len(level) > 0; level = level[2:] {
-		up = append(up, record.Hash(rfc6962.DefaultHasher.HashChildren(level[0][:], level[1][:])))
+	up := make([]record.Hash, len(level)/2)
+	node := [1 + 2*sha256.Size]byte{rfc6962.RFC6962NodeHashPrefix}
+	for i := range up {
+		copy(node[1:], level[2*i][:])
+		copy(node[1+sha256.Size:], level[2*i+1][:])
+		up[i] = sha256.Sum256(node[:])
 	}
 	return up
 }

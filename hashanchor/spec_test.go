@@ -119,13 +119,14 @@ func TestTheSpecificationsValuesAreRight(t *testing.T) {
 	l := []record.Hash{record.LeafHash([]byte("a")), record.LeafHash([]byte("b")), record.LeafHash([]byte("c"))}
 	seed := nonce("padding")
 	padded := hashanchor.Pad(l, seed)
+	shuffled, places := hashanchor.Shuffle(l, seed)
 	for doc, values := range map[string][]string{
 		"evidence.md": {
 			s.alpha.id(t).String(), s.beta.id(t).String(), s.manifest.ID().String(), leafOf(t, s.opening).String(), s.manifest.Leaf().String(),
 			s.evidence.Proofs[0].Path[0].String(), s.evidence.Proofs[0].Anchor.Root.String(), hex.EncodeToString(digest[:]),
 		},
 		"anchoring.md": {
-			seed.String(), l[0].String(), l[1].String(), l[2].String(), padded[3].String(), hashanchor.NewBatch(padded).Root().String(),
+			seed.String(), l[0].String(), l[1].String(), l[2].String(), padded[3].String(), fmt.Sprint(places), hashanchor.NewBatch(shuffled).Root().String(),
 		},
 	} {
 		text, err := os.ReadFile(filepath.Join("../docs/spec", doc))

@@ -89,7 +89,7 @@ func (q *Queue) turn(ctx context.Context, b *batch, to State, anchor hashanchor.
 	}
 	t := turning{queue: q, run: run, to: to, anchor: anchor}
 	if to == Final {
-		if t.tree = tree(run, b.Seed); t.tree.Root() != anchor.Root {
+		if t.tree, t.places = b.tree(run); t.tree.Root() != anchor.Root {
 			return record.Errorf(record.Damaged, "the leaves of batch %d do not make its root", b.First)
 		}
 	}
@@ -115,6 +115,7 @@ type turning struct {
 	queue  *Queue
 	run    []leaf
 	tree   *hashanchor.Batch // nil if there is nothing to prove
+	places []int             // of the leaves in it
 	to     State
 	anchor hashanchor.Anchor
 }
@@ -148,7 +149,8 @@ func (t turning) one(tx blobstore.Tx, i int64) error {
 	if t.to != Final {
 		return t.queue.OnState(tx, id, t.to)
 	}
-	p := hashanchor.Proof{Record: id, Index: i, Path: t.tree.Path(int(i)), Anchor: t.anchor}
+	place := t.places[i]
+	p := hashanchor.Proof{Record: id, Index: int64(place), Path: t.tree.Path(place), Anchor: t.anchor}
 	return t.queue.putProof(tx, p, true)
 }
 

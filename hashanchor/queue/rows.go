@@ -45,15 +45,16 @@ type tally struct {
 
 // batch is a run of leaves under one root.
 type batch struct {
-	First  int64                    `json:"first"` // number of its first leaf
-	Size   int64                    `json:"size"`  // without padding
-	Seed   record.Nonce             `json:"seed"`  // of the padding
-	Anchor hashanchor.Anchor        `json:"anchor"`
-	State  State                    `json:"state"`         // Submitted, Included or Final
-	Turn   State                    `json:"turn,omitzero"` // what it is turning to
-	Told   int64                    `json:"told"`          // leaves that have turned
-	Since  int64                    `json:"since"`         // ms since 1970 when the last transaction was made
-	Sent   []hashanchor.Transaction `json:"sent"`          // every one that may be at a node, the last one last
+	First    int64                    `json:"first"`             // number of its first leaf
+	Size     int64                    `json:"size"`              // without padding
+	Seed     record.Nonce             `json:"seed"`              // of the padding and the order
+	Shuffled bool                     `json:"shuffled,omitzero"` // its leaves are shuffled; those of older versions are not
+	Anchor   hashanchor.Anchor        `json:"anchor"`
+	State    State                    `json:"state"`         // Submitted, Included or Final
+	Turn     State                    `json:"turn,omitzero"` // what it is turning to
+	Told     int64                    `json:"told"`          // leaves that have turned
+	Since    int64                    `json:"since"`         // ms since 1970 when the last transaction was made
+	Sent     []hashanchor.Transaction `json:"sent"`          // every one that may be at a node, the last one last
 }
 
 // last is the transaction that is to be included, nil if none is.
@@ -176,11 +177,19 @@ func leaves(tx blobstore.ReadTx, first, n int64) ([]leaf, error) {
 	return run, nil
 }
 
-// tree builds the batch's tree over its leaves and their padding.
-func tree(run []leaf, seed record.Nonce) *hashanchor.Batch {
+// tree builds the batch's tree over its leaves and their padding, and tells
+// where each stands in it.
+func (b *batch) tree(run []leaf) (t *hashanchor.Batch, places []int) {
 	hashes := make([]record.Hash, len(run))
 	for i, l := range run {
 		hashes[i] = l.hash
 	}
-	return hashanchor.NewBatch(hashanchor.Pad(hashes, seed))
+	if b.Shuffled {
+		hashes, places = hashanchor.Shuffle(hashes, b.Seed)
+		return hashanchor.NewBatch(hashes), places
+	}
+	for i := range run {
+		places = append(places, i)
+	}
+	return hashanchor.NewBatch(hashanchor.Pad(hashes, b.Seed)), places
 }

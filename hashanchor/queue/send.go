@@ -34,14 +34,15 @@ func (q *Queue) close(ctx context.Context, head hashanchor.Head) (closed bool, e
 	if head, err = q.headOf(ctx, chain, head); err != nil {
 		return false, err
 	}
-	b := batch{First: first, Size: int64(len(run)), Anchor: chain.Where(), State: Submitted}
+	b := batch{First: first, Size: int64(len(run)), Shuffled: true, Anchor: chain.Where(), State: Submitted}
 	rand.Read(b.Seed[:])
-	b.Anchor.Root = tree(run, b.Seed).Root()
-	t, err := chain.Prepare(ctx, b.Anchor.Root, head.Nonce, hashanchor.Transaction{})
+	t, _ := b.tree(run)
+	b.Anchor.Root = t.Root()
+	sent, err := chain.Prepare(ctx, b.Anchor.Root, head.Nonce, hashanchor.Transaction{})
 	if err != nil {
 		return false, err
 	}
-	b.Sent, b.Since = []hashanchor.Transaction{t}, time.Now().UnixMilli()
+	b.Sent, b.Since = []hashanchor.Transaction{sent}, time.Now().UnixMilli()
 	if err := q.Journal.Update(ctx, func(tx blobstore.Tx) error { return putNew(tx, b) }); err != nil {
 		return false, err
 	}
