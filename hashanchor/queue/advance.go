@@ -126,6 +126,9 @@ func (t turning) step(tx blobstore.Tx, first int64) (b batch, err error) {
 		return b, err
 	}
 	b.Turn, b.Anchor = t.to, t.anchor
+	if b.Blank {
+		b.Told = b.Size // there is nobody to tell
+	}
 	end := min(b.Told+chunk, b.Size)
 	for ; b.Told < end; b.Told++ {
 		if err := t.one(tx, b.Told); err != nil {
@@ -139,6 +142,9 @@ func (t turning) step(tx blobstore.Tx, first int64) (b batch, err error) {
 				return b, err
 			}
 		}
+	}
+	if b.Blank && b.State == Final {
+		return b, b.drop(tx)
 	}
 	return b, b.put(tx)
 }
@@ -177,10 +183,12 @@ func (b *batch) finish(tx blobstore.Tx, final record.Beacon) error {
 	if err != nil {
 		return err
 	}
-	t.Final += b.Size
+	t.Final += b.records()
 	b.Sent = nil
-	if err := want(tx, b.Anchor); err != nil {
-		return err
+	if !b.Blank {
+		if err := want(tx, b.Anchor); err != nil {
+			return err
+		}
 	}
 	if err := set(tx, keyTally, t); err != nil {
 		return err

@@ -146,18 +146,16 @@ func (c *fakeChain) anchored() int {
 	return 0
 }
 
-// run mines every second until stop is called, and never in an instant in which
-// the queue looks.
-func (c *fakeChain) run() (stop func()) {
-	<-time.After(7 * time.Millisecond)
-	return c.runAt(time.Second)
-}
+// run mines every second until stop is called.
+func (c *fakeChain) run() (stop func()) { return c.runAt(time.Second) }
 
-// runAt mines at a pace until stop is called.
+// runAt mines at a pace until stop is called, but not in the instants in which
+// a queue looks that starts now: which of them comes first is open.
 func (c *fakeChain) runAt(pace time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var owned sync.WaitGroup
 	owned.Go(func() {
+		<-time.After(7 * time.Millisecond)
 		for tick := time.NewTicker(pace); ; {
 			select {
 			case <-tick.C:

@@ -94,6 +94,7 @@ type Config struct {
 	Older     []Chain       // the same chain with accounts that were in use before, newest first
 	Interval  time.Duration // after which a batch closes that is not full
 	MaxLeaves int           // with which a batch closes at once
+	Steady    bool          // a batch closes at each interval, whatever waits, and none in between
 	Stuck     time.Duration // after which a transaction is priced anew
 	Log       *slog.Logger
 
@@ -251,9 +252,9 @@ func (s *Status) count(tx blobstore.ReadTx) error {
 	open, err := openBatches(tx)
 	for _, b := range open {
 		if b.State == Submitted {
-			s.Submitted += b.Size
+			s.Submitted += b.records()
 		} else {
-			s.Included += b.Size
+			s.Included += b.records()
 		}
 	}
 	return err

@@ -49,6 +49,7 @@ type batch struct {
 	Size     int64                    `json:"size"`              // without padding
 	Seed     record.Nonce             `json:"seed"`              // of the padding and the order
 	Shuffled bool                     `json:"shuffled,omitzero"` // its leaves are shuffled; those of older versions are not
+	Blank    bool                     `json:"blank,omitzero"`    // it is of padding alone; the one leaf of its run is no record
 	Anchor   hashanchor.Anchor        `json:"anchor"`
 	State    State                    `json:"state"`         // Submitted, Included or Final
 	Turn     State                    `json:"turn,omitzero"` // what it is turning to
@@ -107,6 +108,22 @@ func getBatch(tx blobstore.ReadTx, first int64) (b batch, err error) {
 }
 
 func (b *batch) put(tx blobstore.Tx) error { return set(tx, numbered(prefixBatch, b.First), b) }
+
+// records counts the leaves that are of records.
+func (b *batch) records() int64 {
+	if b.Blank {
+		return 0
+	}
+	return b.Size
+}
+
+// drop forgets a blank batch, of which nothing is to be proven.
+func (b *batch) drop(tx blobstore.Tx) error {
+	if err := tx.Delete(numbered(prefixLeaf, b.First)); err != nil {
+		return err
+	}
+	return tx.Delete(numbered(prefixBatch, b.First))
+}
 
 // openBatches are those that are not final, the oldest first.
 func openBatches(tx blobstore.ReadTx) (open []batch, err error) {
@@ -180,9 +197,9 @@ func leaves(tx blobstore.ReadTx, first, n int64) ([]leaf, error) {
 // tree builds the batch's tree over its leaves and their padding, and tells
 // where each stands in it.
 func (b *batch) tree(run []leaf) (t *hashanchor.Batch, places []int) {
-	hashes := make([]record.Hash, len(run))
-	for i, l := range run {
-		hashes[i] = l.hash
+	hashes := make([]record.Hash, b.records())
+	for i := range hashes {
+		hashes[i] = run[i].hash
 	}
 	if b.Shuffled {
 		hashes, places = hashanchor.Shuffle(hashes, b.Seed)

@@ -108,7 +108,8 @@ func (c *clock) hurry(in time.Duration) {
 	}
 }
 
-// seeLeaves finds out whether leaves wait, and enough of them for a batch.
+// seeLeaves finds out whether leaves wait, and enough of them for a batch. A
+// steady beat does not depend on them.
 func (c *clock) seeLeaves(ctx context.Context) error {
 	var t tally
 	err := c.queue.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
@@ -118,22 +119,31 @@ func (c *clock) seeLeaves(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	switch waiting := t.Leaves - t.Closed; {
-	case waiting == 0:
+	waiting, steady := t.Leaves-t.Closed, c.queue.Steady
+	if waiting == 0 && !steady {
 		c.due = time.Time{}
 		return nil
-	case c.due.IsZero():
+	}
+	if c.due.IsZero() {
 		c.due = time.Now().Add(c.queue.Interval)
-		fallthrough
-	default:
-		if waiting >= int64(c.queue.MaxLeaves) {
-			c.due = time.Now()
-		}
-		if !c.waits {
-			c.hurry(time.Until(c.due))
-		}
+	}
+	if waiting >= int64(c.queue.MaxLeaves) && !steady {
+		c.due = time.Now()
+	}
+	if !c.waits {
+		c.hurry(time.Until(c.due))
 	}
 	return nil
+}
+
+// dueAfter is when the batch closes that follows one which was due then; zero
+// if that depends on when a leaf comes. A steady beat goes on as it began,
+// however late a batch was, and makes nothing up.
+func (q *Queue) dueAfter(last time.Time) time.Time {
+	if !q.Steady {
+		return time.Time{}
+	}
+	return last.Add((time.Since(last)/q.Interval + 1) * q.Interval)
 }
 
 // poll is the pace at which the chain is asked while something is under way.
@@ -154,7 +164,7 @@ func (c *clock) round(ctx context.Context) error {
 	q.setFault(err)
 	q.watchCoin(ctx, err)
 	if o.closed {
-		c.due = time.Time{}
+		c.due = q.dueAfter(c.due)
 	}
 	c.outcome = o
 	if c.failing = err != nil; c.failing {

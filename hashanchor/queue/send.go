@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"time"
 
 	"dxd/blobstore"
@@ -22,28 +23,35 @@ const maxSent = 64
 // close makes a batch of what waits, journals it with its transaction, and
 // sends that. closed is false if nothing waited, or no transaction could be
 // made; with an error besides, the transaction is journaled and not yet sent.
+// With a steady beat the batch is blank where nothing waited.
 func (q *Queue) close(ctx context.Context, head hashanchor.Head) (closed bool, err error) {
 	run, first, able, err := q.waiting(ctx)
-	if err != nil || len(run) == 0 {
+	blank := len(run) == 0
+	if err != nil || blank && !q.Steady {
 		return false, err
 	}
 	chain, err := payer(ctx, able)
 	if err != nil {
 		return false, err
 	}
-	if head, err = q.headOf(ctx, chain, head); err != nil {
+	at, err := q.headOf(ctx, chain, head)
+	if err != nil {
 		return false, err
 	}
-	b := batch{First: first, Size: int64(len(run)), Shuffled: true, Anchor: chain.Where(), State: Submitted}
+	b := batch{First: first, Size: max(1, int64(len(run))), Blank: blank, Shuffled: true, Anchor: chain.Where(), State: Submitted}
 	rand.Read(b.Seed[:])
 	t, _ := b.tree(run)
 	b.Anchor.Root = t.Root()
-	sent, err := chain.Prepare(ctx, b.Anchor.Root, head.Nonce, hashanchor.Transaction{})
+	sent, err := chain.Prepare(ctx, b.Anchor.Root, at.Nonce, hashanchor.Transaction{})
 	if err != nil {
 		return false, err
 	}
 	b.Sent, b.Since = []hashanchor.Transaction{sent}, time.Now().UnixMilli()
-	if err := q.Journal.Update(ctx, func(tx blobstore.Tx) error { return putNew(tx, b) }); err != nil {
+	err = q.Journal.Update(ctx, func(tx blobstore.Tx) error { return putNew(tx, b) })
+	if errors.Is(err, errCame) {
+		return q.close(ctx, head)
+	}
+	if err != nil {
 		return false, err
 	}
 	// [C3] At this point the batch and its signed transaction are durable. A
@@ -72,6 +80,9 @@ func (q *Queue) waiting(ctx context.Context) (run []leaf, first int64, able []Ch
 	return run, first, able, err
 }
 
+// errCame says that a record came before a blank batch was journaled.
+var errCame = errors.New("a record came")
+
 func putNew(tx blobstore.Tx, b batch) error {
 	t, err := getTally(tx)
 	if err != nil {
@@ -79,6 +90,16 @@ func putNew(tx blobstore.Tx, b batch) error {
 	}
 	if t.Closed != b.First {
 		return record.Errorf(record.Internal, "two queues run on one journal")
+	}
+	if b.Blank {
+		if t.Leaves > t.Closed {
+			return errCame
+		}
+		// Its one leaf takes a number, so that batches stay runs of numbers.
+		if err := tx.Set(numbered(prefixLeaf, t.Leaves), leaf{}.bytes()); err != nil {
+			return err
+		}
+		t.Leaves++
 	}
 	t.Closed += b.Size
 	if err := set(tx, keyTally, t); err != nil {

@@ -49,6 +49,7 @@ type Anchor struct {
 	Contract  record.Account // zero: not known yet
 	Interval  time.Duration  // a batch closes after this,
 	MaxLeaves int            // or with this many leaves
+	Cadence   string         // "as-needed", or "steady": a batch at each interval, and none in between
 	Finality  Finality
 	MaxFee    Gwei // ceiling per gas
 }
@@ -69,6 +70,7 @@ func Default() Config {
 		Anchor: Anchor{
 			Interval:  10 * time.Second,
 			MaxLeaves: 4096,
+			Cadence:   "as-needed",
 			MaxFee:    200 * OneGwei,
 		},
 		Retain: Retain{Sent: 7 * day, Events: 30 * day},

@@ -55,6 +55,7 @@ chain_id = 1337
 contract = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 interval = "1m30s"
 max_leaves = 16
+cadence = "steady"
 finality = 2
 max_fee = 1.5
 [retain]
@@ -77,7 +78,7 @@ func TestFileSetsEveryKey(t *testing.T) {
 		Anchor: Anchor{
 			RPC:     []Endpoint{{"https://chain.example/v3/key"}, {"http://127.0.0.1:8545"}},
 			ChainID: 1337, Contract: account(t, "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed"), Interval: 90 * time.Second,
-			MaxLeaves: 16, Finality: Finality{2}, MaxFee: 1500_000_000,
+			MaxLeaves: 16, Cadence: "steady", Finality: Finality{2}, MaxFee: 1500_000_000,
 		},
 		Retain: Retain{day, 90 * day, 12 * time.Hour},
 	}
@@ -164,7 +165,7 @@ func TestBadValueIsRefusedAndNamesItsKey(t *testing.T) {
 		{"anchor.chain_id", `0`}, {"anchor.chain_id", `-1`}, {"anchor.chain_id", `1.5`}, {"anchor.chain_id", `9007199254740992`},
 		{"anchor.contract", `"0x12"`}, {"anchor.contract", `"0x5AAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"`}, {"anchor.contract", `12`},
 		{"anchor.interval", `10`}, {"anchor.interval", `"0s"`}, {"anchor.interval", `"-1s"`}, {"anchor.interval", `"48h"`},
-		{"anchor.max_leaves", `0`}, {"anchor.max_leaves", `10000000`},
+		{"anchor.max_leaves", `0`}, {"anchor.max_leaves", `10000000`}, {"anchor.cadence", `"Steady"`}, {"anchor.cadence", `true`},
 		{"anchor.finality", `0`}, {"anchor.finality", `"latest"`}, {"anchor.finality", `-1`}, {"anchor.finality", `1.5`},
 		{"anchor.max_fee", `0`}, {"anchor.max_fee", `-1`}, {"anchor.max_fee", `inf`}, {"anchor.max_fee", `nan`}, {"anchor.max_fee", `1e30`}, {"anchor.max_fee", `0.0000000001`},
 		{"anchor.max_fee", `"1/2"`},

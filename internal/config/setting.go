@@ -42,6 +42,8 @@ func settings() []setting {
 			one(func(c *Config) *record.Account { return &c.Anchor.Contract }, record.ParseAccount)},
 		{"anchor.interval", "DXD_ANCHOR_INTERVAL", false, setInterval},
 		{"anchor.max_leaves", "DXD_ANCHOR_MAX_LEAVES", false, setMaxLeaves},
+		{"anchor.cadence", "DXD_ANCHOR_CADENCE", false,
+			one(func(c *Config) *string { return &c.Anchor.Cadence }, oneOf("as-needed", "steady"))},
 		{"anchor.finality", "DXD_ANCHOR_FINALITY", false,
 			one(func(c *Config) *Finality { return &c.Anchor.Finality }, parseFinality)},
 		{"anchor.max_fee", "DXD_ANCHOR_MAX_FEE", false,

@@ -44,6 +44,11 @@ const Template = `# Configuration of dxd. Each line that is commented out shows 
 # interval = "10s"
 # max_leaves = 4096
 
+# "steady" anchors a batch at every interval, if need be of padding alone, and
+# none in between: an observer of the chain can't see pauses or bursts. Each
+# costs some 50,000 gas, so choose a longer interval with it.
+# cadence = "as-needed"
+
 # "finalized" is the chain's own tag (64 blocks where it has none). A number of
 # blocks suits a chain that never goes back further.
 # finality = "finalized"

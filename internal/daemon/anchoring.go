@@ -59,7 +59,7 @@ func newChains(a config.Anchor, keys *crypto.Keyring) (all []*evm.Chain, err err
 // run work on.
 func (o *Organisation) queueConfig(log *slog.Logger) (queue.Config, error) {
 	a := o.anchor()
-	c := queue.Config{Journal: o.Store, Interval: a.Interval, MaxLeaves: a.MaxLeaves, Log: log}
+	c := queue.Config{Journal: o.Store, Interval: a.Interval, MaxLeaves: a.MaxLeaves, Steady: a.Cadence == "steady", Log: log}
 	chains, err := newChains(a, o.Keys)
 	for i, chain := range chains {
 		if i == 0 {
