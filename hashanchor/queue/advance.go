@@ -40,8 +40,10 @@ func (q *Queue) advance(ctx context.Context, head hashanchor.Head, open []batch,
 	switch {
 	case found.Standing == hashanchor.Final:
 		where.Block, where.Time = found.Block, found.Time
-		if _, err := q.takeStates(ctx, []hashanchor.Anchor{where}); err != nil {
-			return nil, err
+		if !b.Blank {
+			if _, err := q.takeStates(ctx, []hashanchor.Anchor{where}); err != nil {
+				return nil, err
+			}
 		}
 		return nil, q.turn(ctx, b, Final, where)
 	case found.Standing == hashanchor.Included:
