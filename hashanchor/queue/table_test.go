@@ -25,7 +25,7 @@ type plight struct {
 
 // commonSteps come in every plight, at least so often.
 func commonSteps() map[string]int {
-	return map[string]int{"head": 2, "block": 1, "lookup": 1, "prepare": 1, "send": 1, "update": 3}
+	return map[string]int{"head": 2, "block": 1, "lookup": 1, "prepare": 1, "send": 1, "state": 1, "update": 3}
 }
 
 // during has a chain be as enter makes it while from ≤ blocks < to, counted
@@ -62,7 +62,7 @@ func told(text ...string) func(*world) []string { return func(*world) []string {
 func plights() []plight {
 	return []plight{
 		{name: "nothing else", disk: true, records: 300, // three chunks
-			steps: map[string]int{"head": 3, "block": 2, "lookup": 3, "prepare": 1, "send": 1, "update": 8}},
+			steps: map[string]int{"head": 3, "block": 2, "lookup": 3, "prepare": 1, "send": 1, "state": 1, "update": 8}},
 		{name: "two nonces used elsewhere", blocks: once(waiting, 0, func(c *fakeChain) { c.foreign = 2 })},
 		{name: "two answers to send lost", chain: func(c *fakeChain) { c.lost = 2 }},
 		{name: "transactions forgotten for a minute", chain: func(c *fakeChain) { c.deaf = true },
@@ -157,7 +157,7 @@ func rowsOf(p plight) []row {
 	if p.steps == nil {
 		p.steps = commonSteps()
 	}
-	for _, step := range []string{"head", "block", "lookup", "prepare", "send", "update"} {
+	for _, step := range []string{"head", "block", "lookup", "prepare", "send", "state", "update"} {
 		for nth := range p.steps[step] {
 			for _, applied := range []bool{false, true} {
 				for _, how := range []string{"fails", "stops"} {

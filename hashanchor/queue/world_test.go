@@ -44,8 +44,9 @@ type world struct {
 func in(t *testing.T, test func(w *world)) {
 	keys, err := crypto.Generate()
 	must(t, err)
+	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, dir: t.TempDir(), keys: keys, chain: newChain(t)}
+		w := &world{t: t, dir: dir, keys: keys, chain: newChain(t)}
 		w.open()
 		defer func() { w.close() }() // which may be another by then
 		test(w)
