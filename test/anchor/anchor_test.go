@@ -3,6 +3,7 @@ package anchor_test
 import (
 	"context"
 	"crypto/sha256"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,8 @@ type node struct {
 	keys  *crypto.Keyring
 	card  record.Signed[record.Card]
 	dev   ethereum
+	front []string      // endpoints that are asked before it
+	stuck time.Duration // as in queue.Config
 	store *badger.Store
 	queue *queue.Queue
 	stop  func()
@@ -65,7 +68,7 @@ func newNode(t *testing.T, launch launcher, depth int64) *node {
 
 // chain is our account on the dev chain.
 func (n *node) chain() *evm.Chain {
-	c, err := evm.New(evm.Config{URLs: []string{n.dev.URL()}, ChainID: devchain.DefaultChainID, Finality: n.depth, Signer: n.keys})
+	c, err := evm.New(evm.Config{URLs: append(slices.Clone(n.front), n.dev.URL()), ChainID: devchain.DefaultChainID, Finality: n.depth, Signer: n.keys})
 	must(n.t, err)
 	return c
 }
@@ -75,7 +78,7 @@ func (n *node) start() {
 	must(n.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	n.store = store
-	n.queue = queue.Open(queue.Config{Journal: store, Chain: n.chain(), Interval: 400 * time.Millisecond})
+	n.queue = queue.Open(queue.Config{Journal: store, Chain: n.chain(), Interval: 400 * time.Millisecond, Stuck: n.stuck})
 	var owned sync.WaitGroup
 	owned.Go(func() {
 		if err := n.queue.Run(ctx); err != nil {
