@@ -170,7 +170,8 @@ func (e *endpoint) tip(ctx context.Context) (*big.Int, error) {
 // replace raises p to what nodes ask of a replacement of old, at least an
 // eighth more, and to twice the fee where the ceiling allows it: that is only
 // paid as far as blocks ask for it, and a first price that was far too low
-// comes up to theirs soon.
+// comes up to theirs soon. An eighth of the fee is for the validators then: a
+// tip of nothing must not stay so while the fee comes up to the ceiling.
 func (c *Chain) replace(p price, old hashanchor.Transaction) (price, error) {
 	if old == (hashanchor.Transaction{}) {
 		return p, nil
@@ -181,7 +182,7 @@ func (c *Chain) replace(p price, old hashanchor.Transaction) (price, error) {
 	}
 	twice := old.Fee + min(old.Fee, c.cfg.MaxFee-old.Fee)
 	p.fee = max(p.fee, asked, twice)
-	p.tip = min(max(p.tip, old.Tip+old.Tip/8+1), p.fee)
+	p.tip = min(max(p.tip, old.Tip+old.Tip/8+1, p.fee/8), p.fee)
 	return p, nil
 }
 

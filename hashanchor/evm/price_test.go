@@ -103,12 +103,12 @@ func TestAPriceThatWasFarTooLowComesUpSoon(t *testing.T) {
 		t.Fatal(err)
 	}
 	steps := 0
-	for ; tx.Fee < honest.Fee; steps++ {
+	for ; tx.Fee < honest.Fee || tx.Tip < honest.Tip; steps++ {
 		if tx, err = c.Prepare(t.Context(), record.Hash{1}, honest.Nonce, tx); err != nil {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("%d replacements from 0 to %d wei", steps, honest.Fee)
+	t.Logf("%d replacements from nothing to %d wei and a tip of %d", steps, honest.Fee, honest.Tip)
 	if steps > 40 {
 		t.Errorf("%d replacements", steps)
 	}
@@ -118,7 +118,7 @@ func TestAPriceThatWasFarTooLowComesUpSoon(t *testing.T) {
 			wantKind(t, err, record.Quota)
 			break
 		}
-		if dearer.Fee > ceiling || dearer.Tip > dearer.Fee || dearer.Fee < tx.Fee+tx.Fee/8 || dearer.Tip <= tx.Tip {
+		if dearer.Fee > ceiling || dearer.Tip > dearer.Fee || dearer.Tip < dearer.Fee/8 || dearer.Fee < tx.Fee+tx.Fee/8 || dearer.Tip <= tx.Tip {
 			t.Fatalf("from %+v to %+v", tx, dearer)
 		}
 		tx = dearer

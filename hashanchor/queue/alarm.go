@@ -58,9 +58,13 @@ func (q *Queue) watchFinal(ctx context.Context, is record.Beacon) error {
 		now, err := q.Chain.Block(ctx, was.Block)
 		if err != nil {
 			// Nothing is known, so the block stays to be compared.
-			q.Log.Warn("couldn't compare a final block", "block", was.Block, "error", err)
+			if !q.blind {
+				q.Log.Warn("couldn't compare a final block", "block", was.Block, "error", err)
+			}
+			q.blind = true
 			return nil
 		}
+		q.blind = false
 		if now.Hash == was.Hash {
 			q.final = is
 			return nil

@@ -129,6 +129,7 @@ type Queue struct {
 	next   blobstore.Key       // where the next look at pushed proofs begins
 	final  record.Beacon       // the highest block that the chain has called final; zero if none
 	behind bool                // an alarm was raised that it is below that now
+	blind  bool                // it was logged that blocks can't be compared
 	short  bool                // an alarm was raised that an account has too little
 
 	states     time.Time // when state proofs are asked for again
