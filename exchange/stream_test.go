@@ -792,8 +792,10 @@ func TestABodyWithoutEndStopsAtTheReserve(t *testing.T) {
 	b.start()
 	r := a.reads(t.Context(), t, exchange.Submission{To: []string{"bert"}})
 	doc := randomDocument(4 << 20)
-	r.write(doc)
-	b.gone(b.receiving().ID)
+	r.write(doc[:512<<10]) // for which there is room, so that it is seen
+	id := b.receiving().ID
+	r.write(doc[512<<10:])
+	b.gone(id)
 	b.keepsNothing()
 	room.Store(1 << 30)
 	sent := r.end()[0] // its end is known by now, and there is room for it

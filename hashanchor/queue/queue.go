@@ -121,7 +121,6 @@ type Config struct {
 // Queue runs the anchoring of one organisation.
 type Queue struct {
 	Config
-	flush chan struct{}
 
 	// Run's alone:
 	retry  *backoff.ExponentialBackOff
@@ -168,15 +167,7 @@ func Open(cfg Config) *Queue {
 	}
 	retry := backoff.NewExponentialBackOff()
 	retry.MaxInterval = maxRetry
-	return &Queue{Config: cfg, flush: make(chan struct{}, 1), retry: retry, sent: map[int64]time.Time{}}
-}
-
-// Flush closes a batch with whatever waits, without waiting for the interval.
-func (q *Queue) Flush() {
-	select {
-	case q.flush <- struct{}{}:
-	default: // one is on its way
-	}
+	return &Queue{Config: cfg, retry: retry, sent: map[int64]time.Time{}}
 }
 
 // Beacon is the last final block that is known, zero if none is. It never

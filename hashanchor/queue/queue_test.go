@@ -67,21 +67,6 @@ func TestAFullBatchClosesAtOnce(t *testing.T) {
 	})
 }
 
-func TestFlushClosesABatchAtOnce(t *testing.T) {
-	in(t, func(w *world) {
-		w.start(nil)
-		defer w.stop()
-		w.add(0, 1)
-		synctest.Wait()
-		began := time.Now()
-		w.queue.Flush()
-		w.await(0, queue.Submitted)
-		if took := time.Since(began); took > 0 {
-			t.Errorf("after %v", took)
-		}
-	})
-}
-
 func TestWithoutAChainRecordsWaitUnanchored(t *testing.T) {
 	in(t, func(w *world) {
 		w.add(0, 3)

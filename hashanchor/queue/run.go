@@ -33,9 +33,6 @@ func (q *Queue) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
-		case <-q.flush:
-			c.due = time.Now()
-			c.hurry(0)
 		case <-leaves:
 			if err := c.seeLeaves(ctx); err != nil {
 				return unlessEnded(ctx, err)

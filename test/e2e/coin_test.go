@@ -53,7 +53,7 @@ func TestAnAccountWithoutCoinIsToldOnceAndGoesOnOnceItHasSome(t *testing.T) {
 	until(t, "a status without trouble", func() string {
 		s, err := poor.AnchorStatus(t.Context())
 		check(t, err)
-		if s.Error == "" && s.Final == 1 {
+		if s.Error == "" && s.Final == 2 { // the notarisation and the card
 			return ""
 		}
 		return fmt.Sprintf("%+v", s)
