@@ -59,6 +59,7 @@ type Store struct {
 	wal      wal           // belongs to the writer
 	room     room
 	readers  readers
+	removals sync.RWMutex // held by whoever removes a payload; alone by who needs all to stay
 	watchers watchers
 }
 
@@ -140,7 +141,11 @@ func (s *Store) openJournal() error {
 		return openError(err)
 	}
 	s.db = db
-	if err := s.adopt(); err != nil {
+	err = s.adopt()
+	if err == nil {
+		err = s.removeSnapshots() // of which none can be in use: the journal is ours
+	}
+	if err != nil {
 		return errors.Join(err, db.Close())
 	}
 	return nil

@@ -84,6 +84,8 @@ func (w whole) Close() error                            { return w.f.Close() }
 
 // Remove is blobstore.Files's.
 func (s *Store) Remove(id blobstore.FileID) error {
+	s.removals.RLock()
+	defer s.removals.RUnlock()
 	for _, path := range []string{s.wholePath(id), s.partialPath(id)} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return diskError(err, "couldn't remove a payload: %w", err)
