@@ -9,6 +9,7 @@ package api
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -37,6 +38,7 @@ type Config struct {
 	Connected func(node record.NodeID) bool // whether a connection to it is up
 	Anchoring func(ctx context.Context) (queue.Status, error)
 	Prove     func(ctx context.Context, evidence []byte) ([]byte, error) // adds state proofs
+	Backup    func(ctx context.Context) (func(io.Writer) error, error)   // what is given has to be called, and once
 	Deploy    func(ctx context.Context, rpc string) (apitype.Deployed, error)
 	Rotate    func(ctx context.Context, r apitype.RotateKey) (apitype.Rotated, error)
 	Doctor    func(ctx context.Context, partner string) ([]apitype.Check, error)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +44,7 @@ type house struct {
 	stop  func() // ends both servers, as the daemon does
 
 	events *event.Log
+	breaks atomic.Bool // a backup breaks off
 }
 
 // The tokens of a house.
@@ -86,12 +88,22 @@ func newHouse(t *testing.T) *house {
 		Exchange: h.x, Book: book, Events: h.events, Version: apitype.Version{Version: "1.2.3", Commit: "abc", Go: "go1"},
 		Node: keys.Node, Account: keys.Account, Addresses: addrs,
 		Connected: func(record.NodeID) bool { return false },
-		Anchoring: q.Status, Prove: q.Prove, Deploy: deploy, Rotate: rotate, Doctor: doctor, Authorize: scopesOf, Log: log,
+		Anchoring: q.Status, Prove: q.Prove, Backup: h.backup, Deploy: deploy, Rotate: rotate, Doctor: doctor, Authorize: scopesOf, Log: log,
 		Heartbeat: 50 * time.Millisecond, Patience: 300 * time.Millisecond,
 	})
 	check(t, err)
 	h.serve(log)
 	return h
+}
+
+// backup writes what a test expects, or breaks off.
+func (h *house) backup(context.Context) (func(io.Writer) error, error) {
+	return func(w io.Writer) error {
+		if _, err := io.WriteString(w, "a backup"); err != nil || !h.breaks.Load() {
+			return err
+		}
+		return record.Errorf(record.Internal, "the disk is gone")
+	}, nil
 }
 
 // silence is a network in which nobody answers.

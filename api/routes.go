@@ -71,6 +71,7 @@ func (a *API) routes() []route {
 
 		{scope: Read, method: "GET", path: "/anchor", id: "anchor-status", summary: "How far records have come on the chain", add: answer(a, a.anchorStatus)},
 		{scope: Admin, method: "POST", path: "/anchor/deploy", id: "deploy-anchor", summary: "Deploy the contract and wait until it is included", add: answer(a, a.deployAnchor)},
+		{scope: Admin, method: "GET", path: "/backup", id: "backup", summary: "A backup of the state directory, whole or cut off", add: stream(a, a.backup), produces: backupType},
 		{scope: Admin, method: "GET", path: "/doctor", id: "doctor", summary: "Check the daemon and its surroundings", add: answer(a, a.doctor)},
 	}
 }

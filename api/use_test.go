@@ -225,6 +225,22 @@ func TestWaitEndsWithTheGoalAFailureOrTheCallersPatience(t *testing.T) {
 	}
 }
 
+func TestABackupThatBreaksOffIsNotTakenForWhole(t *testing.T) {
+	h := newHouse(t)
+	for _, breaks := range []bool{false, true} {
+		h.breaks.Store(breaks)
+		var got []byte
+		r, err := h.client().Backup(t.Context())
+		if err == nil {
+			got, err = io.ReadAll(r)
+			r.Close()
+		}
+		if (err != nil) != breaks || !breaks && string(got) != "a backup" {
+			t.Errorf("broken off: %v; %q came, %v", breaks, got, err)
+		}
+	}
+}
+
 func TestNotarisationsAndEvidence(t *testing.T) {
 	h := newHouse(t)
 	c, ctx := h.client(), t.Context()

@@ -109,7 +109,12 @@ func (a *app) printTable(values any, header []string, rows [][]string) error {
 	if a.json {
 		return a.printJSON(values)
 	}
-	w := tabwriter.NewWriter(a.out, 0, 8, 2, ' ', 0)
+	return printRows(a.out, header, rows)
+}
+
+// printRows prints a table for people.
+func printRows(to io.Writer, header []string, rows [][]string) error {
+	w := tabwriter.NewWriter(to, 0, 8, 2, ' ', 0)
 	for _, row := range append([][]string{header}, rows...) {
 		shown := make([]string, len(row))
 		for i, cell := range row {

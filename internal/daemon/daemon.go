@@ -81,6 +81,9 @@ func Run(ctx context.Context, o Options) error {
 
 // Start starts a daemon; when it returns, API and network answer.
 func Start(ctx context.Context, o Options) (*Daemon, error) {
+	if err := checkConfirmed(o.Dir); err != nil {
+		return nil, err
+	}
 	d := &Daemon{options: o, log: o.Log, started: time.Now(), failed: make(chan error, 1)}
 	// What runs must outlive the caller's ctx, to be drained by Stop.
 	ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx))

@@ -88,7 +88,7 @@ func (o *Offline) newAPI() (*api.API, error) {
 		Version: apitype.Version{Version: o.build.Version, Commit: o.build.Commit, Go: o.build.Go},
 		Node:    o.Keys.Node, Account: o.Keys.Account, Addresses: o.addresses,
 		Connected: func(record.NodeID) bool { return false },
-		Anchoring: o.queue.Status, Prove: o.queue.Prove,
+		Anchoring: o.queue.Status, Prove: o.queue.Prove, Backup: o.Backup,
 		Deploy: func(ctx context.Context, rpc string) (apitype.Deployed, error) {
 			made, err := o.Deploy(ctx, rpc)
 			return deployed(made), err

@@ -62,6 +62,7 @@ func (d *Daemon) newAPI() (*api.API, error) {
 		Node:    d.Keys.Node, Account: d.Keys.Account, Addresses: d.Host.Addrs, Connected: d.Host.Connected,
 		Anchoring: func(ctx context.Context) (queue.Status, error) { return d.Queue().Status(ctx) },
 		Prove:     func(ctx context.Context, file []byte) ([]byte, error) { return d.Queue().Prove(ctx, file) },
+		Backup:    d.Backup,
 		Deploy:    d.deploy, Rotate: d.Rotate, Doctor: d.doctor, Authorize: tokens.authorize, Log: d.log,
 	})
 }

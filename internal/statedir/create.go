@@ -71,7 +71,7 @@ func CanCreate(path string) error {
 
 // isOurs tells whether an unfinished Create may have left a file of this name.
 func isOurs(name string) bool {
-	return isTemporary(name) || slices.Contains([]string{versionName, configName, JournalName, PayloadsName, lockName, unfinishedName}, name)
+	return isTemporary(name) || slices.Contains([]string{versionName, configName, JournalName, PayloadsName, lockName, unfinishedName, restoredName}, name)
 }
 
 // makeDir makes the directory, and its parents, or keeps others out of one

@@ -29,6 +29,7 @@ const (
 	lockName       = "lock"
 	socketName     = "api.sock"
 	unfinishedName = "unfinished"
+	restoredName   = "restored"
 )
 
 // Names of the directories beside them, which the store makes and fills.
