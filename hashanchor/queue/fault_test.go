@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"dxd/blobstore"
 	"dxd/hashanchor/queue"
@@ -96,4 +97,33 @@ func TestARowOfANewerVersionEndsTheQueue(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+func TestAnEndpointThatDeniesARootCostsABoundedNumberOfTransactions(t *testing.T) {
+	for name, lie := range map[string]func(c *fakeChain){
+		"it denies the root":    func(c *fakeChain) { c.hides = true },
+		"it makes nonces up":    func(c *fakeChain) { c.hides = true; c.ahead = int64(len(c.blocks)) },
+		"the account is shared": func(c *fakeChain) { c.foreign = 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inMemory(t, func(w *world) {
+				w.chain.before = lie
+				w.add(0, 1)
+				w.start(nil)
+				defer func() { w.stop() }()
+				defer w.chain.runAt(12 * time.Second)()
+				<-time.After(12 * time.Hour)
+				var signed int
+				w.chain.set(func() { signed = len(w.chain.prepare) })
+				if signed > 24 { // 3, then after 3, 6, 12, 24, 48 and each 60 minutes
+					t.Errorf("%d transactions in twelve hours", signed)
+				}
+				if s, err := w.queue.Status(t.Context()); err != nil || s.Error == "" && s.Submitted > 0 {
+					t.Errorf("nothing tells of it: %+v, %v", s, err)
+				}
+				w.chain.set(func() { w.chain.before, w.chain.hides, w.chain.ahead = nil, false, 0 })
+				w.await(0, queue.Final)
+			})
+		})
+	}
 }

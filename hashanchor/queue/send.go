@@ -119,6 +119,9 @@ func (q *Queue) bring(ctx context.Context, head hashanchor.Head, open []batch, i
 	if last == nil || last.Nonce < head.Nonce {
 		// The nonce is used up and the root is not there: something else
 		// had it, or the transaction failed.
+		if err := q.mayPay(b); err != nil {
+			return err
+		}
 		return q.anew(ctx, b, freeNonce(head, open, i))
 	}
 	// A clock that was set back must not make it wait until then.
@@ -133,6 +136,37 @@ func (q *Queue) bring(ctx context.Context, head hashanchor.Head, open []batch, i
 		return q.send(ctx, *b)
 	}
 	return nil
+}
+
+// hasty is how many nonces a batch uses up without a pause, and maxPause the
+// longest one between those after them.
+const (
+	hasty    = 3
+	maxPause = time.Hour
+)
+
+// mayPay keeps a batch from using up nonce after nonce: each is paid for, and
+// an endpoint that denies the root, or makes nonces up, could empty the account
+// with transactions that change nothing. The pauses double, so that a batch
+// whose nonces really were used elsewhere still gets through.
+func (q *Queue) mayPay(b *batch) error {
+	nonces := map[int64]bool{}
+	for _, t := range b.Sent {
+		nonces[t.Nonce] = true
+	}
+	if len(nonces) < hasty {
+		return nil
+	}
+	pause := q.Stuck
+	for i := hasty; i < len(nonces) && pause < maxPause; i++ {
+		pause *= 2
+	}
+	if time.Since(time.UnixMilli(b.Since)).Abs() >= min(pause, maxPause) {
+		return nil
+	}
+	return record.WithHint(
+		record.Errorf(record.Unavailable, "%d nonces of the account %s are used up, and the chain does not have the root", len(nonces), b.Anchor.Account),
+		"the endpoint denies it, or something else uses the account: compare with another endpoint. It is tried again, at growing intervals")
 }
 
 // freeNonce is the next that neither the chain nor another batch of the same
