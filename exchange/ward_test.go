@@ -164,3 +164,27 @@ func TestAProofOfAnotherChainKeepsNoConfirmedOneOutOfEvidence(t *testing.T) {
 		t.Errorf("beside a confirmed one the proofs are of the chains %v", got)
 	}
 }
+
+func TestWhatAPartnerClaimsDoesNotSpoilConfirmedEvidence(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	id, records := a.exchanged(b, "to bert")
+	p := proofOf(t, records[1], b.keys.Account())
+	p.Anchor.Block = 1 << 40 // to which the chain comes when the evidence has been given out
+	raw, err := p.Bytes()
+	check(t, err)
+	if got := b.tells(t, a).tell(map[string]any{"proof": json.RawMessage(raw)}); !got.OK || !a.pushed(records[1].ID()) {
+		t.Fatalf("%+v", got)
+	}
+	a.proven(records[0])
+	check(t, a.store.Update(t.Context(), func(tx blobstore.Tx) error { // as a queue with a chain has it
+		return tx.Set("q/t", []byte(`{"leaves":1,"closed":1,"final":1,"chain":true}`))
+	}))
+	file, err := a.Evidence(t.Context(), id)
+	check(t, err)
+	e, err := hashanchor.ParseEvidence(file)
+	check(t, err)
+	if len(e.Proofs) != 1 || e.Proofs[0].Record != records[0].ID() {
+		t.Errorf("the evidence has the proofs %+v", e.Proofs)
+	}
+}

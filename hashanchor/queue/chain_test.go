@@ -52,6 +52,8 @@ type fakeChain struct {
 	ahead  int64 // added to the account's nonce
 	hides  bool  // denies every root
 
+	stateless map[record.Hash]bool // roots of which it gives no state proof; set before it is asked
+
 	before func(c *fakeChain) // called before each block, under the lock
 }
 

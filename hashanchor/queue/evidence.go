@@ -21,7 +21,8 @@ type Parts struct {
 // asks the chain again. All name one chain and one contract, and an account on
 // a card of the file; others could not be checked and are left out. Which chain
 // that is a confirmed proof says, if there is one: what a partner pushed must not
-// keep it out.
+// keep it out. Nor must it spoil what the chain confirmed: beside that, while we
+// have a chain, nothing stands that only a partner claims.
 func Evidence(tx blobstore.ReadTx, parts Parts) ([]byte, error) {
 	opening, err := record.ParseOpening(parts.Opening)
 	if err != nil {
@@ -40,6 +41,10 @@ func Evidence(tx blobstore.ReadTx, parts Parts) ([]byte, error) {
 
 // proofsFor finds the proofs of records by one of the accounts.
 func proofsFor(tx blobstore.ReadTx, records []record.Envelope, accounts []record.Account) (proofs []hashanchor.Proof, err error) {
+	t, err := getTally(tx)
+	if err != nil {
+		return nil, err
+	}
 	found := make([]hashanchor.Proof, len(records)) // zero: none
 	var chosen []hashanchor.Proof
 	for _, of := range []func(blobstore.ReadTx, record.RecordID) (hashanchor.Proof, error){ProofOf, PushedProofOf} {
@@ -58,6 +63,9 @@ func proofsFor(tx blobstore.ReadTx, records []record.Envelope, accounts []record
 				found[i] = p
 				chosen = append(chosen, p)
 			}
+		}
+		if t.Chain && len(chosen) > 0 {
+			break // a claim that holds is confirmed soon
 		}
 	}
 	return slices.DeleteFunc(found, func(p hashanchor.Proof) bool { return p.Record.IsZero() }), nil

@@ -131,8 +131,9 @@ type Queue struct {
 	blind  bool                // it was logged that blocks can't be compared
 	short  bool                // an alarm was raised that an account has too little
 
-	states     time.Time // when state proofs are asked for again
-	stateFault string    // why there were none, as it was logged
+	lacking    blobstore.Key // where the next look at anchors without a state proof begins
+	states     time.Time     // when state proofs are asked for again
+	stateFault string        // why there were none, as it was logged
 
 	mu     sync.Mutex // guards what follows
 	beacon record.Beacon

@@ -133,10 +133,13 @@ func (q *Queue) pushedEntries(ctx context.Context) (entries []blobstore.Entry, e
 
 // judge asks the chain about an anchor that a partner claims.
 func (q *Queue) judge(ctx context.Context, head hashanchor.Head, a hashanchor.Anchor) (verdict, error) {
-	if where := q.Chain.Where(); a.ChainID != where.ChainID || a.Contract != where.Contract {
+	if !q.asks(a) {
 		return foreign, nil // stays unchecked, as without a chain
 	}
 	found, err := q.Chain.Lookup(ctx, a)
+	if record.KindOf(err) == record.Invalid {
+		return wait, nil // such as an entry that a fork took along: it holds up nothing else
+	}
 	if err != nil {
 		return wait, err
 	}

@@ -30,7 +30,7 @@ func (w *world) receive(p hashanchor.Proof) error {
 	must(w.t, err)
 	return w.store.Update(context.Background(), func(tx blobstore.Tx) error {
 		return queue.Receive(tx, data, nil, func(id record.RecordID, _ record.Account) (record.Hash, error) {
-			for i := range 10 {
+			for i := range 100 {
 				if known, leaf := rec(i); known == id {
 					return leaf, nil
 				}
@@ -147,5 +147,24 @@ func TestOfTwoProofsOfOneRecordTheFirstStays(t *testing.T) {
 			}
 			return err
 		}))
+	})
+}
+
+func TestAProofThatTheChainCantJudgeHoldsUpNothing(t *testing.T) {
+	in(t, func(w *world) {
+		w.chain.fault = func(step string, applied bool) error {
+			if step != "lookup" {
+				return nil
+			}
+			return record.Errorf(record.Invalid, "the root was anchored when the chain had another id")
+		}
+		must(t, w.receive(w.partnerProof(1, w.chain.where.Account)))
+		w.start(nil)
+		defer w.stop()
+		defer w.chain.run()()
+		<-time.After(10 * time.Minute)
+		if s, err := w.queue.Status(t.Context()); err != nil || s.Error != "" || w.state(1) == queue.Final {
+			t.Errorf("%+v, %v, the record is %s", s, err, w.state(1))
+		}
 	})
 }

@@ -65,9 +65,16 @@ func keepState(tx blobstore.Tx, a hashanchor.Anchor, s hashanchor.State) error {
 // takeWanted asks for state proofs that could not be had before. left says that
 // more are to be asked for at once.
 func (q *Queue) takeWanted(ctx context.Context) (left bool, err error) {
-	anchors, err := q.wanted(ctx)
-	if err != nil || len(anchors) == 0 {
+	if time.Now().Before(q.states) {
+		return false, nil
+	}
+	anchors, next, err := q.wanted(ctx)
+	if err != nil {
 		return false, err
+	}
+	q.lacking = next // those that can't be had must not hide the others for good
+	if len(anchors) == 0 {
+		return false, nil
 	}
 	taken, err := q.takeStates(ctx, anchors)
 	return taken == maxStates, err
@@ -110,12 +117,11 @@ func (q *Queue) takeStates(ctx context.Context, anchors []hashanchor.Anchor) (ta
 }
 
 // wanted reads some of the anchors that lack a state proof and are on the chain
-// that is configured now.
-func (q *Queue) wanted(ctx context.Context) (anchors []hashanchor.Anchor, err error) {
-	where := q.Chain.Where()
+// that is configured now. next is where the next look begins.
+func (q *Queue) wanted(ctx context.Context) (anchors []hashanchor.Anchor, next blobstore.Key, err error) {
 	err = q.Journal.View(ctx, func(tx blobstore.ReadTx) error {
-		anchors = nil
-		for e, err := range tx.Scan(prefixWanted, "", false) {
+		anchors, next = nil, ""
+		for e, err := range tx.Scan(prefixWanted, q.lacking, false) {
 			if err != nil {
 				return err
 			}
@@ -123,16 +129,17 @@ func (q *Queue) wanted(ctx context.Context) (anchors []hashanchor.Anchor, err er
 			if err := decode(e.Key, e.Value, &a); err != nil {
 				return err
 			}
-			if a.ChainID != where.ChainID || a.Contract != where.Contract {
+			if !q.asks(a) {
 				continue
 			}
 			if anchors = append(anchors, a); len(anchors) == maxStates {
+				next = e.Key + "\x00"
 				break
 			}
 		}
 		return nil
 	})
-	return anchors, err
+	return anchors, next, err
 }
 
 // Prove adds state proofs to an evidence file: of all its anchors at one block,
@@ -151,7 +158,7 @@ func (q *Queue) Prove(ctx context.Context, file []byte) ([]byte, error) {
 	anchors := e.Anchors()
 	states, fault := q.fresh(ctx, anchors)
 	if states == nil {
-		if states, err = q.kept(ctx, e.Proofs, anchors); err != nil {
+		if states, err = q.kept(ctx, e.Proofs, anchors, !q.asks(anchors[0])); err != nil {
 			return nil, err
 		}
 	}
@@ -171,8 +178,8 @@ func (q *Queue) fresh(ctx context.Context, anchors []hashanchor.Anchor) ([]hasha
 	if q.Chain == nil {
 		return nil, nil
 	}
-	if where := q.Chain.Where(); anchors[0].ChainID != where.ChainID || anchors[0].Contract != where.Contract {
-		return nil, record.Errorf(record.Unavailable, "the anchor is on chain %d, and chain %d is configured", anchors[0].ChainID, where.ChainID)
+	if !q.asks(anchors[0]) {
+		return nil, record.Errorf(record.Unavailable, "the anchor is on chain %d, and chain %d is configured", anchors[0].ChainID, q.Chain.Where().ChainID)
 	}
 	s, err := q.Chain.StateProof(ctx, anchors)
 	if err != nil {
@@ -190,8 +197,18 @@ func (q *Queue) fresh(ctx context.Context, anchors []hashanchor.Anchor) ([]hasha
 	return states, nil
 }
 
-// kept reads those that are in the journal, or else those that partners told.
-func (q *Queue) kept(ctx context.Context, proofs []hashanchor.Proof, anchors []hashanchor.Anchor) (states []hashanchor.State, err error) {
+// asks tells whether an anchor is on the chain that is configured now.
+func (q *Queue) asks(a hashanchor.Anchor) bool {
+	if q.Chain == nil {
+		return false
+	}
+	where := q.Chain.Where()
+	return a.ChainID == where.ChainID && a.Contract == where.Contract
+}
+
+// kept reads those that are in the journal, or else, where no chain of ours can
+// tell better, those that partners told.
+func (q *Queue) kept(ctx context.Context, proofs []hashanchor.Proof, anchors []hashanchor.Anchor, told bool) (states []hashanchor.State, err error) {
 	err = q.Journal.View(ctx, func(tx blobstore.ReadTx) error {
 		states = make([]hashanchor.State, len(anchors))
 		for _, p := range proofs {
@@ -200,7 +217,7 @@ func (q *Queue) kept(ctx context.Context, proofs []hashanchor.Proof, anchors []h
 				continue
 			}
 			there, err := get(tx, ofAnchor(tx, prefixState, p.Anchor), s)
-			if err == nil && !there {
+			if err == nil && !there && told {
 				_, err = get(tx, ofRecord(tx, prefixTold, p.Record), s)
 			}
 			if err != nil {

@@ -20,7 +20,7 @@ func (c *fakeChain) StateProof(ctx context.Context, anchors []hashanchor.Anchor)
 	})
 	for _, a := range anchors {
 		f, lookup := c.Lookup(ctx, a)
-		if lookup != nil || f.Standing != hashanchor.Final {
+		if lookup != nil || c.stateless[a.Root] || f.Standing != hashanchor.Final {
 			s.Slots = append(s.Slots, nil)
 			continue
 		}
@@ -123,5 +123,20 @@ func TestAnEndpointWithoutStateProofsHoldsUpNothing(t *testing.T) {
 		refuse.Store(false)
 		w.awaitStates(1, 0)
 		w.check(3)
+	})
+}
+
+func TestAnchorsWhoseStateProofCantBeHadHideNoOthers(t *testing.T) {
+	in(t, func(w *world) {
+		w.chain.stateless = map[record.Hash]bool{}
+		for i := range 80 {
+			p := w.partnerProof(i, w.chain.where.Account)
+			w.chain.stateless[p.Anchor.Root] = i < 60
+			must(t, w.receive(p))
+		}
+		w.start(nil)
+		defer w.stop()
+		defer w.chain.run()()
+		w.awaitStates(20, 60)
 	})
 }

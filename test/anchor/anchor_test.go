@@ -199,6 +199,26 @@ func TestAStateProofVerifiesWithNoNetwork(t *testing.T) {
 	})
 }
 
+// What a partner told was checked down to a block that it may have made itself.
+func TestAStateProofOfAPartnerDoesNotStandInForAChainThatWasAsked(t *testing.T) {
+	onEach(t, 3, func(t *testing.T, n *node) {
+		n.dev.Pause()
+		signed, opening := n.notarise("hello")
+		b := hashanchor.NewBatch([]record.Hash{signed.Leaf(), {1}})
+		p, err := hashanchor.Proof{Record: signed.ID(), Path: b.Path(0), Anchor: hashanchor.Anchor{
+			ChainID: devchain.DefaultChainID, Contract: evm.ContractAddress(), Account: n.keys.Account(), Root: b.Root(), Block: 1 << 40, Time: 1 << 40,
+		}}.Bytes()
+		must(t, err)
+		state := &hashanchor.State{Header: []byte{1}, Account: [][]byte{{1}}, Slots: [][][]byte{{{1}}}}
+		must(t, n.store.Update(t.Context(), func(tx blobstore.Tx) error {
+			return queue.Receive(tx, p, state, func(record.RecordID, record.Account) (record.Hash, error) { return signed.Leaf(), nil })
+		}))
+		if _, err := n.queue.Prove(t.Context(), n.evidence(signed, opening)); record.KindOf(err) != record.Unavailable {
+			t.Errorf("the file has the state proof of another chain: %v", err)
+		}
+	})
+}
+
 // verifiesOffline fails unless a file about "hello" verifies for whoever knows
 // the block to which it leads, and for nobody else.
 func (n *node) verifiesOffline(file []byte) {
