@@ -45,6 +45,18 @@ func (x *Exchange) checkAnchorer(tx blobstore.ReadTx, e record.Envelope, account
 // that it names, if it is ours; if a partner signed it, those of ours that stand
 // beside it. None for a record of which nothing more is known.
 func (x *Exchange) AccountsOf(tx blobstore.ReadTx, id record.RecordID) ([]record.Account, error) {
+	accounts, err := x.accountsOf(tx, id)
+	switch record.KindOf(err) {
+	case record.NotFound:
+		return nil, nil
+	case record.Damaged, record.Invalid:
+		x.Log.Error("what a record names can't be read: any account may anchor it", "record", id, "error", err) // and it holds up no other
+		return nil, nil
+	}
+	return accounts, err
+}
+
+func (x *Exchange) accountsOf(tx blobstore.ReadTx, id record.RecordID) ([]record.Account, error) {
 	t, ok, err := x.ownerOf(tx, id)
 	if err != nil {
 		return nil, err
@@ -53,9 +65,6 @@ func (x *Exchange) AccountsOf(tx blobstore.ReadTx, id record.RecordID) ([]record
 		return cardAccounts(tx, id)
 	}
 	e, err := x.anyRecordOf(tx, t, id)
-	if record.KindOf(err) == record.NotFound {
-		return nil, nil
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -135,13 +135,10 @@ func partnersCard(tx blobstore.ReadTx, from record.OrgID, id record.RecordID) (r
 	return card.Envelope, nil
 }
 
-// cardAccounts are those that may anchor a card: the ones on it. None if this
-// is no card.
+// cardAccounts are those that may anchor a card: the ones on it. NotFound if
+// this is no card.
 func cardAccounts(tx blobstore.ReadTx, id record.RecordID) ([]record.Account, error) {
 	card, err := partner.CardByID(tx, id)
-	if record.KindOf(err) == record.NotFound {
-		return nil, nil
-	}
 	return card.Body.Accounts, err
 }
 

@@ -30,6 +30,43 @@ func TestADamagedRowHoldsUpNoOtherLeaf(t *testing.T) {
 	}))
 }
 
+func TestADamagedRecordOrCardHoldsUpNoOtherLeaf(t *testing.T) {
+	for _, rows := range []blobstore.Key{"x/m/", "x/r/", "p/c/"} {
+		a, b := newNode(t, "anna"), newNode(t, "bert")
+		b.alone.Store(true)
+		pair(t, a, b)
+		_, records := a.exchanged(b, "to bert")
+		for _, value := range [][]byte{[]byte("{"), nil} {
+			check(t, a.store.Update(t.Context(), func(tx blobstore.Tx) error {
+				changed := 0
+				for e, err := range tx.Scan(rows, "", false) {
+					if err != nil {
+						return err
+					}
+					if changed++; value == nil {
+						err = tx.Delete(e.Key)
+					} else {
+						err = tx.Set(e.Key, value)
+					}
+					if err != nil {
+						return err
+					}
+				}
+				if changed == 0 {
+					t.Errorf("there are no rows %q", rows)
+				}
+				return nil
+			}))
+			for _, e := range records {
+				check(t, a.store.View(t.Context(), func(tx blobstore.ReadTx) error {
+					_, err := a.AccountsOf(tx, e.ID())
+					return err
+				}))
+			}
+		}
+	}
+}
+
 func TestALostListOfMessagesHoldsUpNoOther(t *testing.T) {
 	for _, what := range []string{"gone", "damaged"} {
 		t.Run(what, func(t *testing.T) {
