@@ -175,6 +175,10 @@ func (v *verifier) checkReceiptAnchors(ctx context.Context) error {
 			v.addUndecided(CheckReceived, fmt.Sprintf("the file has no state proof of a receipt's root in block %d, and no chain was to be asked", p.Anchor.Block), mendNoState)
 			return nil
 		}
+		if found.Standing == Missing {
+			detail += fmt.Sprintf("; the file names block %d for a receipt, to which the chain's endpoint has not come: nothing is known of it", p.Anchor.Block)
+			continue
+		}
 		detail += fmt.Sprintf("; a receipt, and so the manifest, was anchored by the %s's account %s in block %d at %s", v.owner(p.Anchor.Account), p.Anchor.Account, p.Anchor.Block, utc(p.Anchor.Time*1000))
 		if found.Standing != Final {
 			detail += ", which is not final yet"

@@ -150,7 +150,7 @@ func (v *verifier) signature(what, from string, e record.Envelope, card record.R
 
 // judge compares one signature with the cards that came after its own.
 func (v *verifier) judge(ctx context.Context, s signature, revokers []revoker, f *findings) error {
-	earliest := map[weight]*revoker{}
+	var earliest *revoker // all that have weight have the same: a chain is asked for each, or for none
 	for i := range revokers {
 		r := &revokers[i]
 		body := r.Card.Body
@@ -159,18 +159,14 @@ func (v *verifier) judge(ctx context.Context, s signature, revokers []revoker, f
 		}
 		if r.weight == weightless {
 			f.note("the %s's card %d, which leaves out the key that signed the %s, revokes nothing: %s", r.from, body.Serial, s.what, r.why)
-		} else if first := earliest[r.weight]; first == nil || r.Proof.Anchor.Time < first.Proof.Anchor.Time {
-			earliest[r.weight] = r
+		} else if earliest == nil || r.Proof.Anchor.Time < earliest.Proof.Anchor.Time {
+			earliest = r
 		}
 	}
-	r := earliest[confirmed]
-	if r == nil {
-		r = earliest[claimed]
-	}
-	if r == nil {
+	if earliest == nil {
 		return nil
 	}
-	return v.compare(ctx, s, r, f)
+	return v.compare(ctx, s, earliest, f)
 }
 
 // compare compares when a record was anchored with when its key was revoked.

@@ -3,6 +3,7 @@ package hashanchor_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"dxd/hashanchor"
@@ -248,5 +249,18 @@ func TestANotarisationVerifies(t *testing.T) {
 	s.evidence.Receipts, s.evidence.Cards = nil, cards
 	if r := s.verify(t, s.file(t)); broken(r).Name != "record" {
 		t.Errorf("with a second card: %+v", broken(r))
+	}
+}
+
+func TestABlockThatTheEndpointHasNotComeToDatesNoReceipt(t *testing.T) {
+	s := tell(t, "hello")
+	b := hashanchor.NewBatch([]record.Hash{s.received.Leaf(), {1}}) // which nobody anchored
+	p := hashanchor.Proof{Record: s.received.ID(), Path: b.Path(0), Anchor: s.evidence.Proofs[1].Anchor}
+	p.Anchor.Root, p.Anchor.Block = b.Root(), s.chain.head+1
+	s.evidence.Proofs = []hashanchor.Proof{s.evidence.Proofs[0], p}
+	r := s.verify(t, s.file(t))
+	i := slices.IndexFunc(r.Checks, func(c hashanchor.Check) bool { return c.Name == hashanchor.CheckReceived })
+	if r.ExitCode() != 0 || i < 0 || strings.Contains(r.Checks[i].Detail, "was anchored") || !strings.Contains(r.Checks[i].Detail, "nothing is known") {
+		t.Errorf("%+v", r.Checks)
 	}
 }
