@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"dxd/hashanchor"
 	"dxd/record"
 )
 
@@ -63,9 +64,34 @@ func wireFrames(t *testing.T) []goldenFrame {
 		goldenOf(t, "a refusal for good", frameRefusal, refusal{Reason: reasonRejected}),
 		goldenOf(t, "news: the application accepted (the receipt of receipt-accepted.json)", frameNews, news{Transfer: id, Receipt: accepted}),
 		goldenOf(t, "news: where a card is anchored (the proof of card-file-proof.json)", frameNews, news{Proof: card.Proof}),
+		goldenOf(t, "news: where a manifest is anchored, with the state proof (both of evidence-state-proof.json)", frameNews, provenNews(t, id)),
 		goldenOf(t, "an ack", frameAck, ack{OK: true}),
 		goldenOf(t, "an ack that asks for the same again later", frameAck, ack{Retry: true}),
 	}
+}
+
+// provenNews tells the first proof of the specification's evidence, with the
+// slot of its anchor alone.
+func provenNews(t *testing.T, id record.TransferID) news {
+	t.Helper()
+	file, err := os.ReadFile(filepath.Join("..", "docs", "spec", "testdata", "evidence-state-proof.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := hashanchor.ParseEvidence(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, err := e.Proofs[0].Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := e.StateProof[0]
+	state, err := record.Marshal(hashanchor.State{Header: s.Header, Account: s.Account, Slots: [][][]byte{s.Slots[0].Nodes}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return news{Transfer: id, Proof: proof, State: state}
 }
 
 type goldenFrame struct {
