@@ -265,6 +265,21 @@ func TestThePageIsWrittenWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
+func TestThePageTakesThePlaceOfNothingThatWasVerified(t *testing.T) {
+	dir := t.TempDir()
+	for _, flag := range []string{"--card", "--sender", "--recipient"} {
+		card := filepath.Join(dir, "a.card")
+		if err := os.WriteFile(card, []byte("a card"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out, stderr bytes.Buffer
+		code := run([]string{"verify", "-", specData + "evidence-transfer.json", flag, card, "--report", card}, strings.NewReader("hello"), &out, &stderr)
+		if code != exitUsage || !strings.Contains(stderr.String(), "would replace") {
+			t.Errorf("%s: exit code %d, %s", flag, code, stderr.String())
+		}
+	}
+}
+
 // TestVerifyWritesThePageWhateverTheOutcome runs the command itself. The
 // specification's evidence names another contract than the genuine one, so it
 // can't be valid here.

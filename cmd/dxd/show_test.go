@@ -151,6 +151,8 @@ func TestTheVerdictComesFirstAndNamesTheBrokenLink(t *testing.T) {
 			"NOT VALID: another file\n  who can mend it: look for the right one\n", []string{"(whether it is this)\n"}},
 		"undecided": {hashanchor.Report{Checks: []hashanchor.Check{{Name: "file", OK: true}, {Name: "anchor", Undecided: true, Detail: "no chain was asked", Mend: "ask one"}}},
 			"NOT DECIDED: ", []string{"no chain was asked", "→ ask one"}},
+		"dated and undecided": {hashanchor.Report{AnchoredAt: &at, Checks: []hashanchor.Check{{Name: "file", OK: true}, {Name: "revocation", Undecided: true, Detail: "the key is revoked"}}, Sender: known},
+			"NOT DECIDED: document and signatures hold, but not all is known about them: the key is revoked\n", nil},
 		"empty": {hashanchor.Report{}, "NOT VALID: nothing was checked", nil},
 	} {
 		var out bytes.Buffer

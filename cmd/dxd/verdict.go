@@ -49,7 +49,11 @@ func verdict(r hashanchor.Report) []string {
 		}
 		return lines
 	case hashanchor.ExitUndecided:
-		return append([]string{"NOT DECIDED: document and signatures hold, but nothing dates them yet: " + broken(r).Detail, "  " + compared(r) + "."}, story(r)...)
+		open := "nothing dates them yet"
+		if r.AnchoredAt != nil {
+			open = "not all is known about them"
+		}
+		return append([]string{"NOT DECIDED: document and signatures hold, but " + open + ": " + broken(r).Detail, "  " + compared(r) + "."}, story(r)...)
 	}
 	return append([]string{fmt.Sprintf("VALID: this is the document that was signed, and chain %d dates it; %s.", r.ChainID, compared(r))}, story(r)...)
 }

@@ -78,7 +78,7 @@ func (a *app) verify(ctx context.Context, path, evidencePath string, o verifyOpt
 		return usagef("only one of the two files can be standard input")
 	}
 	if o.report != "" {
-		if err := mayReport(o.report, path, evidencePath); err != nil {
+		if err := mayReport(o.report, append([]string{path, evidencePath, o.sender, o.recipient}, o.cards...)...); err != nil {
 			return err
 		}
 	}
