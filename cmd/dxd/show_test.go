@@ -156,7 +156,7 @@ func TestTheVerdictComesFirstAndNamesTheBrokenLink(t *testing.T) {
 		"empty": {hashanchor.Report{}, "NOT VALID: nothing was checked", nil},
 	} {
 		var out bytes.Buffer
-		if err := (&app{out: &out}).printReport(tt.report); err != nil {
+		if err := (&app{out: &out}).printReport(tt.report, false); err != nil {
 			t.Fatal(err)
 		}
 		if !strings.HasPrefix(out.String(), tt.first) || strings.Contains(out.String(), "\x1b") {
@@ -173,14 +173,16 @@ func TestTheVerdictComesFirstAndNamesTheBrokenLink(t *testing.T) {
 func TestTheVerdictSaysWhatWasCompared(t *testing.T) {
 	claimed, known := &hashanchor.Party{}, &hashanchor.Party{Confirmed: true}
 	chain := []hashanchor.Check{{Name: hashanchor.CheckChain, OK: true}}
+	block := []hashanchor.Check{{Name: hashanchor.CheckStateBlock, OK: true}}
 	for want, r := range map[string]hashanchor.Report{
 		"nothing was compared with what you know, sender, recipient and chain as the file claims": {Sender: claimed, Recipient: claimed, ChainID: 1},
 		"sender and recipient compared with what you know, chain as the file claims":              {Sender: known, Recipient: known, ChainID: 1},
 		"sender, recipient and chain compared with what you know":                                 {Sender: known, Recipient: known, ChainID: 1, Checks: chain},
 		"chain compared with what you know, sender as the file claims":                            {Sender: claimed, ChainID: 1, Checks: chain}, // a notarisation
-		"nothing was compared with what you know, sender and recipient as the file claims":        {Sender: claimed, Recipient: claimed},        // no proof
+		"block compared with what you know, sender and chain as the file claims":                  {Sender: claimed, ChainID: 1, Checks: block},
+		"nothing was compared with what you know, sender and recipient as the file claims":        {Sender: claimed, Recipient: claimed}, // no proof
 	} {
-		if got := compared(r); got != want {
+		if got := compared(r, checkOf(r, hashanchor.CheckStateBlock) != nil); got != want {
 			t.Errorf("%q, not %q", got, want)
 		}
 	}

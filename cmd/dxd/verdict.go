@@ -9,11 +9,13 @@ import (
 	"dxd/record"
 )
 
-func (a *app) printReport(r hashanchor.Report) error {
+// printReport prints the outcome. byBlock says that the verifier knew the hash
+// of a block, and asked nobody.
+func (a *app) printReport(r hashanchor.Report, byBlock bool) error {
 	if a.json {
 		return a.printJSON(r)
 	}
-	for _, line := range verdict(r) {
+	for _, line := range verdict(r, byBlock) {
 		fmt.Fprintln(a.out, record.Printable(line, 1000))
 	}
 	fmt.Fprintln(a.out)
@@ -40,7 +42,7 @@ func mark(c hashanchor.Check) string {
 }
 
 // verdict says in plain words what the report comes to.
-func verdict(r hashanchor.Report) []string {
+func verdict(r hashanchor.Report, byBlock bool) []string {
 	switch r.ExitCode() {
 	case hashanchor.ExitInvalid:
 		lines := []string{"NOT VALID: " + broken(r).Detail}
@@ -53,9 +55,9 @@ func verdict(r hashanchor.Report) []string {
 		if r.AnchoredAt != nil {
 			open = "not all is known about them"
 		}
-		return append([]string{"NOT DECIDED: document and signatures hold, but " + open + ": " + broken(r).Detail, "  " + compared(r) + "."}, story(r)...)
+		return append([]string{"NOT DECIDED: document and signatures hold, but " + open + ": " + broken(r).Detail, "  " + compared(r, byBlock) + "."}, story(r)...)
 	}
-	return append([]string{fmt.Sprintf("VALID: this is the document that was signed, and chain %d dates it; %s.", r.ChainID, compared(r))}, story(r)...)
+	return append([]string{fmt.Sprintf("VALID: this is the document that was signed, and chain %d dates it; %s.", r.ChainID, compared(r, byBlock))}, story(r)...)
 }
 
 // broken is the first link that does not hold.
@@ -88,7 +90,7 @@ func held(r hashanchor.Report, name string) bool {
 
 // compared says what was held against something that the verifier knows, and
 // what rests on the file's word alone.
-func compared(r hashanchor.Report) string {
+func compared(r hashanchor.Report, byBlock bool) string {
 	var did, not []string
 	for _, what := range []struct {
 		name  string
@@ -98,6 +100,7 @@ func compared(r hashanchor.Report) string {
 		{"sender", r.Sender != nil, r.Sender != nil && r.Sender.Confirmed},
 		{"recipient", r.Recipient != nil, r.Recipient != nil && r.Recipient.Confirmed},
 		{"chain", r.ChainID != 0, held(r, hashanchor.CheckChain)},
+		{"block", byBlock && held(r, hashanchor.CheckStateBlock), true},
 	} {
 		switch {
 		case !what.there:

@@ -113,7 +113,7 @@ func (a *app) verify(ctx context.Context, path, evidencePath string, o verifyOpt
 		v.claims, _ = claimsOf(evidence) // what is no evidence claims nothing, as the report says
 		pageErr = writeReport(o.report, v)
 	}
-	if err := errors.Join(a.printReport(report), pageErr); err != nil {
+	if err := errors.Join(a.printReport(report, len(known.Blocks) > 0), pageErr); err != nil {
 		return err
 	}
 	return exitCode(report.ExitCode())
