@@ -99,9 +99,11 @@ func (x *Exchange) mayBeSaid(tx blobstore.ReadTx, t Transfer, e record.Entry) (s
 	case before == e:
 		return true, nil
 	case before.Status != e.Status:
-		return false, record.Errorf(record.Conflict, "the transfer is %s already, and that is final", t.State)
+		err = record.Errorf(record.Conflict, "the transfer is %s already, and that is final", t.State)
+	default:
+		err = record.Errorf(record.Conflict, "the transfer is %s already, with another reason or another string of the application", t.State)
 	}
-	return false, record.Errorf(record.Conflict, "the transfer is %s already, with another reason or another string of the application", t.State)
+	return false, record.WithHint(err, "`dxd transfer "+t.ID.String()+"` shows what was said; to add to it, send a message or a document")
 }
 
 // putSaid writes the signed receipt, its leaf, the state that it makes, and
