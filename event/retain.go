@@ -82,6 +82,33 @@ func (l *Log) trim(tx blobstore.Tx) (more bool, err error) {
 	return len(old) == maxTrim, setNumber(tx, keyGone, last)
 }
 
+// Kept is what is left in the log.
+type Kept struct {
+	Events int64
+	Oldest int64 // ms since 1970; 0 if there are none
+}
+
+// Kept counts the events that are kept.
+func (l *Log) Kept(ctx context.Context) (k Kept, err error) {
+	err = l.Journal.View(ctx, func(tx blobstore.ReadTx) error {
+		gone, err := number(tx, keyGone)
+		if err != nil {
+			return err
+		}
+		last, err := number(tx, keyLast)
+		if err != nil {
+			return err
+		}
+		k = Kept{Events: last - gone}
+		oldest, err := After(tx, gone, 1)
+		if len(oldest) > 0 {
+			k.Oldest = oldest[0].Time
+		}
+		return err
+	})
+	return k, err
+}
+
 // firstNeeded is the first event that some subscription has not acknowledged.
 func firstNeeded(tx blobstore.ReadTx) (int64, error) {
 	needed := int64(math.MaxInt64)

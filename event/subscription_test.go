@@ -61,6 +61,11 @@ func TestAnEventStaysUntilAllHaveAcknowledgedIt(t *testing.T) {
 	if got := h.numbers(0); got[0] != 2201 || len(got) != 300 {
 		t.Errorf("kept are %d events from %d on", len(got), got[0])
 	}
+	oldest, err := l.Page(t.Context(), event.Oldest, 1)
+	check(t, err)
+	if kept, err := l.Kept(t.Context()); err != nil || kept != (event.Kept{Events: 300, Oldest: oldest[0].Time}) {
+		t.Errorf("it says that these are kept: %+v, %v", kept, err)
+	}
 	all, err := l.Standings(t.Context())
 	check(t, err)
 	if len(all) != 2 || all[0].Name != "slow" || all[0].Behind != 300 || all[0].Since == 0 || all[1].Behind != 0 || all[1].Since != 0 {
@@ -70,6 +75,9 @@ func TestAnEventStaysUntilAllHaveAcknowledgedIt(t *testing.T) {
 	check(t, l.Trim(t.Context()))
 	if got := h.numbers(0); len(got) != 0 {
 		t.Errorf("without the slow one %d events are kept", len(got))
+	}
+	if kept, err := l.Kept(t.Context()); err != nil || kept != (event.Kept{}) {
+		t.Errorf("of none it says %+v, %v", kept, err)
 	}
 	h.append(1)
 	if got := h.numbers(0); !slices.Equal(got, []int64{2501}) {

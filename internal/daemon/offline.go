@@ -115,6 +115,7 @@ func (o *Offline) doctor(ctx context.Context, alias string) ([]Check, error) {
 	}
 	checks := append([]Check{healthy("daemon", "does not run: this is what can be seen without it")}, o.Examine(ctx)...)
 	checks = append(checks, examineRetention(ctx, o.exchange, false)...)
+	checks = append(checks, o.examineLog(ctx))
 	for _, p := range o.Book.List() {
 		if p.State == partner.Active && p.Expired(time.Now()) {
 			checks = append(checks, unwell("partner "+p.Alias, "its card has expired: ask for a new one"))

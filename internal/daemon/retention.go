@@ -40,6 +40,21 @@ func examineRetention(ctx context.Context, x *exchange.Exchange, runs bool) []Ch
 	return checks
 }
 
+// examineLog says how long events are kept, and how many that is. One that a
+// subscription has yet to acknowledge is kept for longer, which is told there.
+func (o *Organisation) examineLog(ctx context.Context) Check {
+	const name = "retain.events"
+	kept, err := o.Events.Kept(ctx)
+	if err != nil {
+		return failed(name, err)
+	}
+	detail := fmt.Sprintf("%s; %d events are kept", span(o.Events.Retain), kept.Events)
+	if kept.Oldest != 0 {
+		detail += ", the oldest of " + time.UnixMilli(kept.Oldest).UTC().Format(time.RFC3339)
+	}
+	return healthy(name, "%s", detail)
+}
+
 // span is a time as the configuration has it.
 func span(d time.Duration) string {
 	const day = 24 * time.Hour
