@@ -199,11 +199,14 @@ func (p *pairing) report(paired apitype.Pairing) error {
 	if paired.Partner == nil {
 		return record.WithHint(record.Errorf(record.Internal, "they were added, and the daemon can't show them"), "`dxd partner list` may")
 	}
-	if err := p.a.printPartner(*paired.Partner); err != nil {
+	added := *paired.Partner
+	// Nothing of the connection: the two only now let each other in, and to say
+	// that there is none yet reads as if pairing had failed.
+	if err := p.a.print(added, append(whoIs(added), cardFields(added)...)...); err != nil {
 		return err
 	}
-	if paired.Partner.State != "active" {
-		p.a.say("they are " + paired.Partner.State + " here: `dxd partner resume " + paired.Partner.Alias + "` lets them in again")
+	if added.State != "active" {
+		p.a.say("they are " + added.State + " here: `dxd partner resume " + added.Alias + "` lets them in again")
 	}
 	if !paired.Confirmed {
 		return record.WithHint(record.Errorf(record.Unavailable, "they are added here, but their word that they added you was lost"),

@@ -95,19 +95,28 @@ func lastSeen(p apitype.Partner) string {
 }
 
 func (a *app) printPartner(p apitype.Partner) error {
+	fields := append(whoIs(p),
+		field{"connected", yesNo(p.Connected)}, field{"queued", strconv.FormatInt(p.Queued, 10)}, field{"last seen", dash(lastSeen(p))})
+	fields = append(fields, cardFields(p)...)
+	for _, l := range p.Lanes {
+		fields = append(fields, field{"lane " + l.Lane, laneText(l)})
+	}
+	return a.print(p, fields...)
+}
+
+func whoIs(p apitype.Partner) []field {
+	return []field{{"alias", p.Alias}, {"name", p.Name}, {"state", p.State}}
+}
+
+func cardFields(p apitype.Partner) []field {
 	fields := []field{
-		{"alias", p.Alias}, {"name", p.Name}, {"state", p.State}, {"connected", yesNo(p.Connected)},
-		{"queued", strconv.FormatInt(p.Queued, 10)}, {"last seen", dash(lastSeen(p))},
 		{"fingerprint", p.Fingerprint.String()}, {"organisation", p.Org.String()},
 		{"card", strconv.FormatInt(p.Serial, 10) + ", expires " + localTime(p.Expires)},
 	}
 	for _, address := range p.Addresses {
 		fields = append(fields, field{"address", address})
 	}
-	for _, l := range p.Lanes {
-		fields = append(fields, field{"lane " + l.Lane, laneText(l)})
-	}
-	return a.print(p, fields...)
+	return fields
 }
 
 // laneText says how far a lane is, and what has to be done about one that
