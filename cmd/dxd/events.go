@@ -173,7 +173,9 @@ func eventLine(e apitype.Event) string {
 	}
 	what := ""
 	switch {
-	case len(e.IDs) > 0:
+	case len(e.IDs) == 1: // it travelled alone
+		what = e.IDs[0].String()
+	case len(e.IDs) > 1:
 		what = fmt.Sprintf("%d transfers from %s on", len(e.IDs), e.IDs[0])
 	case !e.ID.IsZero():
 		what = e.ID.String()

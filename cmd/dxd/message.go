@@ -31,7 +31,7 @@ confidential to its standard input.`,
 	}
 	cmd.RunE = a.online(func(ctx context.Context, c *client.Client, args []string) error { return a.message(ctx, c, args[0], o) })
 	cmd.Flags().StringVar(&o.mediaType, "type", "text/plain; charset=utf-8", "media type")
-	a.submitFlags(cmd, &o)
+	a.submitFlags(cmd, &o, "message")
 	return cmd
 }
 

@@ -50,17 +50,17 @@ it can't be read so far, nothing of it is left with them either.`,
 	cmd.Flags().StringVar(&o.name, "name", "", "the document's name, if not the file's")
 	cmd.Flags().StringVar(&o.mediaType, "type", "", "media type (default application/octet-stream)")
 	cmd.Flags().BoolVar(&o.stream, "stream", false, "send the document on while it is read")
-	a.submitFlags(cmd, &o)
+	a.submitFlags(cmd, &o, "document")
 	return cmd
 }
 
 // submitFlags are those that documents and messages have in common.
-func (a *app) submitFlags(cmd *cobra.Command, o *sendOptions) {
+func (a *app) submitFlags(cmd *cobra.Command, o *sendOptions, what string) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&o.to, "to", nil, "alias of a recipient (repeatable)")
 	flags.StringVar(&o.requestID, "request-id", "", "an id of yours: the same one never sends twice")
 	flags.DurationVar(&o.expires, "expires", 0, "when delivery is given up (default 168h)")
-	flags.StringVar(&o.wait, "wait", goals[0], "end once the document is queued, delivered, accepted or anchored")
+	flags.StringVar(&o.wait, "wait", goals[0], "end once the "+what+" is queued, delivered, accepted or anchored")
 	flags.DurationVar(&o.timeout, "timeout", 0, "wait no longer than this (default: no limit)")
 	completeFlag(cmd, "to", a.completeAliasFlag)
 	completeFlag(cmd, "wait", cobra.FixedCompletions(goals, cobra.ShellCompDirectiveNoFileComp))

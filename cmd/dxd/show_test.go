@@ -32,6 +32,19 @@ func TestAmountsReadAsPeopleWriteThem(t *testing.T) {
 	}
 }
 
+func TestAnEventNamesTheOneTransferThatItIsAbout(t *testing.T) {
+	first, second := record.TransferID{1}, record.TransferID{2}
+	for want, e := range map[string]apitype.Event{
+		first.String():                               {ID: first},
+		first.String() + " expired":                  {IDs: []record.TransferID{first}, Reason: "expired"},
+		"2 transfers from " + first.String() + " on": {IDs: []record.TransferID{first, second}},
+	} {
+		if got := eventLine(e); !strings.HasSuffix(got, " "+want) {
+			t.Errorf("it says %q, not %q", got, want)
+		}
+	}
+}
+
 func TestATerminalGetsPlainTextOnly(t *testing.T) {
 	for text, plain := range map[string]bool{
 		"": true, "a line\nand\ta tab\r\n": true, "Grüße, 漢字 🙂": true,

@@ -28,7 +28,7 @@ func (a *app) transfersCommand() *cobra.Command {
 	var o listOptions
 	cmd := &cobra.Command{
 		Use:   "transfers",
-		Short: "List documents that went out or came in, newest first",
+		Short: "List documents and messages that went out or came in, and notarisations, newest first",
 		Example: `  dxd transfers --in --state received
   dxd transfers --partner bolt --limit 1000 --json`,
 		Args: cobra.NoArgs,
