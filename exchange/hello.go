@@ -39,6 +39,9 @@ func (x *Exchange) sayHello(ctx context.Context, p partner.Partner) error {
 	return err
 }
 
+// Call says hello to a partner at once. The error says why it can't be reached.
+func (x *Exchange) Call(ctx context.Context, p partner.Partner) error { return x.sayHello(ctx, p) }
+
 // ServeHello answers a partner's call.
 func (x *Exchange) ServeHello(ctx context.Context, s Stream) {
 	x.serve(ctx, s, func(from partner.Partner, l *link) {

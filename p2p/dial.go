@@ -3,6 +3,7 @@ package p2p
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multistream"
@@ -193,7 +195,23 @@ func dialError(ctx context.Context, err error) error {
 		return record.Errorf(record.Refused, "couldn't connect: the gate is closed: %v", err)
 	}
 	// On one line, as people are told: libp2p gives each address one of its own.
-	return record.Errorf(record.Unavailable, "couldn't connect: %s", strings.Join(strings.Fields(err.Error()), " "))
+	failed := record.Errorf(record.Unavailable, "couldn't connect: %s", strings.Join(strings.Fields(err.Error()), " "))
+	if strange(err) {
+		return record.WithHint(failed, "another node answers at this address: the partner may have put back an older copy of its state, from before its node key changed")
+	}
+	return failed
+}
+
+// strange tells whether an address leads to a node with another key.
+func strange(err error) bool {
+	var d *swarm.DialError
+	if !errors.As(err, &d) {
+		return false
+	}
+	return slices.ContainsFunc(d.DialErrors, func(e swarm.TransportError) bool {
+		var other sec.ErrPeerIDMismatch
+		return errors.As(e.Cause, &other)
+	})
 }
 
 // gated tells whether this host's own gate is why nothing was dialled.

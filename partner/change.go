@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"dxd/blobstore"
@@ -244,7 +245,9 @@ func succeeds(known, next record.Signed[record.Card]) error {
 	case next.ID() == known.ID():
 		return nil
 	case n < k:
-		return record.Errorf(record.Conflict, "the card has serial %d; a newer one, %d, is known", n, k)
+		return record.WithHint(record.Errorf(record.Conflict, "the card has serial %d; a newer one, %d, is known", n, k),
+			"ask for the file that `dxd card` prints now; one whose state was put back to an older copy has to renew its card past serial "+
+				strconv.FormatInt(k+1, 10)+" first, with `dxd card renew`")
 	case n == k:
 		return alarm("two different cards with serial %d are signed by one root key", n)
 	case n-k > record.MaxSerialJump:

@@ -16,7 +16,8 @@ func (a *app) doctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Check clock, disk, keys, chain, retention and partners",
 		Long: `Check clock, disk, keys, chain, what is kept and for how long, and partners.
-With --partner it also sends that partner a small document and shows its proof.
+With --partner it also calls that partner, says why it can't be reached or sends
+it a small document, and shows its proof.
 
 The exit code is 1 if a check finds something.`,
 		Example: `  dxd doctor

@@ -167,7 +167,11 @@ func (d *Daemon) Examine(ctx context.Context, alias string) ([]Check, error) {
 		if err != nil {
 			return nil, err
 		}
-		return append(checks, d.examinePartner(ctx, p), d.canary(ctx, p)), nil
+		check := d.callPartner(ctx, p)
+		if checks = append(checks, check); check.OK {
+			checks = append(checks, d.canary(ctx, p)) // one to a partner that is away would only wait
+		}
+		return checks, nil
 	}
 	for _, p := range d.Book.List() {
 		checks = append(checks, d.examinePartner(ctx, p))
@@ -210,6 +214,21 @@ func (d *Daemon) examinePartner(ctx context.Context, p partner.Partner) Check {
 		return unwell(name, "never seen; its addresses are %v", p.AllAddresses())
 	}
 	return unwell(name, "not connected, last seen %s", p.LastSeen.UTC().Format(time.RFC3339))
+}
+
+// callPartner examines a partner, and calls it: to be connected is no sign that
+// it lets us in, and if it can't be reached, the error says why.
+func (d *Daemon) callPartner(ctx context.Context, p partner.Partner) Check {
+	check := d.examinePartner(ctx, p)
+	if p.State != partner.Active {
+		return check
+	}
+	calling, cancel := context.WithTimeout(ctx, doctorPatience)
+	defer cancel()
+	if err := d.Exchange.Call(calling, p); err != nil {
+		return unwell(check.Name, "%s; %s", check.Detail, failed("", err).Detail)
+	}
+	return d.examinePartner(ctx, p)
 }
 
 // stoppedLane is the error of a lane in which nothing moves until people look.

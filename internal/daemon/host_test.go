@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 
 	"dxd/crypto"
@@ -72,8 +73,8 @@ func TestAnotherNodeServesAtTheSameAddresses(t *testing.T) {
 		asks(t, visitor, keys.Node(), []string{addr})
 	}
 	visitor.current().Drop(old) // it may not have noticed yet that this connection is gone
-	if _, err := visitor.Open(t.Context(), old, where, echo); record.KindOf(err) != record.Unavailable {
-		t.Errorf("the old node answers: %v", err)
+	if _, err := visitor.Open(t.Context(), old, where, echo); record.KindOf(err) != record.Unavailable || !strings.Contains(record.Hint(err), "another node answers") {
+		t.Errorf("the old node answers: %v (%s)", err, record.Hint(err))
 	}
 }
 

@@ -229,7 +229,13 @@ func TestANodeKeyWaitsForPartnersUnlessTold(t *testing.T) {
 // doctorSays tells what is amiss unless a check says so.
 func (o *org) doctorSays(name string, ok bool, text string) string {
 	o.t.Helper()
-	d, err := o.Doctor(o.t.Context(), "")
+	return o.doctorSaysOf("", name, ok, text)
+}
+
+// doctorSaysOf is doctorSays of a partner that is examined thoroughly.
+func (o *org) doctorSaysOf(alias, name string, ok bool, text string) string {
+	o.t.Helper()
+	d, err := o.Doctor(o.t.Context(), alias)
 	check(o.t, err)
 	for _, c := range d.Checks {
 		if c.Name == name && c.OK == ok && strings.Contains(c.Detail, text) {

@@ -7,6 +7,7 @@ import (
 	"dxd/crypto"
 	"dxd/exchange"
 	"dxd/partner"
+	"dxd/record"
 )
 
 // told waits until people were told all of this, and fails unless that is all.
@@ -82,6 +83,54 @@ func TestAnOldCopyLearnsTheCardThatItMissed(t *testing.T) {
 			b.told("number 3 (lane doc, epoch " + old.Epoch.String() + ")")
 		})
 	}
+}
+
+// A copy from before a new node key reaches nobody, and so learns nothing: the
+// doctor of either side says why, and people hand a card over.
+func TestAnOldCopyFromBeforeANewNodeKeyIsTakenBackByPeople(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t)
+	a.sendSome(b, "before the copy", 1)
+	a.stop()
+	putBack := a.backup()
+	a.start()
+	_, err := a.RotateKey(t.Context(), string(crypto.RoleNode), false)
+	check(t, err)
+	b.knows(a, 3) // without the older key
+	lost, lostDocs := a.sendSome(b, "behind the copy", 2)
+	old := a.number(lost[1])
+	a.stop()
+	putBack()
+	a.start()
+	if amiss := a.doctorSaysOf(b.name, "partner "+b.name, false, "the partner may not have accepted this organisation's card"); amiss != "" {
+		t.Error(amiss)
+	}
+	if amiss := b.doctorSaysOf(a.name, "partner "+a.name, false, "another node answers at this address"); amiss != "" {
+		t.Error(amiss)
+	}
+	if _, err := b.AddPartner(t.Context(), "", a.card(), ""); err == nil || !strings.Contains(record.Hint(err), "past serial 4") {
+		t.Errorf("an older card: %v (%s)", err, record.Hint(err))
+	}
+	for range 4 {
+		_, err := a.RenewCard(t.Context())
+		check(t, err)
+	}
+	_, err = b.AddPartner(t.Context(), "", a.card(), "")
+	check(t, err)
+	goOnAfterCatchUp(t, a, b, 5)
+	for i, id := range lost {
+		b.verifies(id, lostDocs[i])
+	}
+	a.told("signed with our root key, which is not known here", "our number 3 (lane doc, epoch "+old.Epoch.String()+")")
+	b.told("number 3 (lane doc, epoch " + old.Epoch.String() + ")")
+}
+
+// card is the file that `dxd card` prints.
+func (o *org) card() []byte {
+	o.t.Helper()
+	content, err := o.Card(o.t.Context())
+	check(o.t, err)
+	return content
 }
 
 // goOnAfterCatchUp sends both ways, and fails unless the evidence holds on
