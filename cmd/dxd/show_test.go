@@ -163,9 +163,11 @@ func TestTheVerdictComesFirstAndNamesTheBrokenLink(t *testing.T) {
 		"broken": {hashanchor.Report{Checks: []hashanchor.Check{{Name: "anchor", Undecided: true, Detail: "later"}, {Name: "document", Detail: "another file", Mend: "look for the right one", Meaning: "whether it is this"}}},
 			"NOT VALID: another file\n  who can mend it: look for the right one\n", []string{"(whether it is this)\n"}},
 		"undecided": {hashanchor.Report{Checks: []hashanchor.Check{{Name: "file", OK: true}, {Name: "anchor", Undecided: true, Detail: "no chain was asked", Mend: "ask one"}}},
-			"NOT DECIDED: ", []string{"no chain was asked", "→ ask one"}},
+			"NOT DECIDED: document and signatures hold, but nothing dates them yet: no chain was asked\n", []string{"no chain was asked", "→ ask one"}},
 		"dated and undecided": {hashanchor.Report{AnchoredAt: &at, Checks: []hashanchor.Check{{Name: "file", OK: true}, {Name: "revocation", Undecided: true, Detail: "the key is revoked"}}, Sender: known},
 			"NOT DECIDED: document and signatures hold, but not all is known about them: the key is revoked\n", nil},
+		"dated by the recipient alone": {hashanchor.Report{Checks: []hashanchor.Check{{Name: "anchor", Undecided: true, Detail: "no proof of it"}, {Name: hashanchor.CheckReceived, OK: true}}},
+			"NOT DECIDED: document and signatures hold, but only the recipient's account has dated them: no proof of it\n", nil},
 		"empty": {hashanchor.Report{}, "NOT VALID: nothing was checked", nil},
 	} {
 		var out bytes.Buffer

@@ -52,8 +52,11 @@ func verdict(r hashanchor.Report, byBlock bool) []string {
 		return lines
 	case hashanchor.ExitUndecided:
 		open := "nothing dates them yet"
-		if r.AnchoredAt != nil {
+		switch {
+		case r.AnchoredAt != nil:
 			open = "not all is known about them"
+		case held(r, hashanchor.CheckReceived): // a sender whose state is lost never anchors what the recipient has
+			open = "only the recipient's account has dated them"
 		}
 		return append([]string{"NOT DECIDED: document and signatures hold, but " + open + ": " + broken(r).Detail, "  " + compared(r, byBlock) + "."}, story(r)...)
 	}
