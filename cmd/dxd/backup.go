@@ -147,7 +147,9 @@ daemon runs. Whoever was suspended or removed after the backup stands there as
 before: "dxd partner suspend" and "dxd partner remove" work beforehand, too.`,
 		Args: cobra.NoArgs,
 	}
-	cmd.RunE = a.do(func(cmd *cobra.Command, _ []string) error { return a.confirmRestore(cmd.Context(), passphraseFile, yes) })
+	cmd.RunE = a.do(func(cmd *cobra.Command, _ []string) error {
+		return a.confirmRestore(cmd.Context(), passphraseFile, yes)
+	})
 	cmd.Flags().StringVar(&passphraseFile, "passphrase-file", "", "file with the passphrase (DXD_PASSPHRASE_FILE)")
 	cmd.Flags().BoolVar(&yes, "yes", false, "they are, without being asked")
 	return cmd
