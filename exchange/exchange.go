@@ -54,6 +54,7 @@ type Config struct {
 	Now        func() time.Time
 	Log        *slog.Logger
 	Retain     Retention
+	Checking   Checking
 
 	// Tickets and Doorway are for pairing; without them there is none.
 	Tickets *Tickets
@@ -150,7 +151,7 @@ func Open(c Config) *Exchange {
 }
 
 // Run delivers what waits, pushes proofs, erases what was kept for long enough,
-// and removes files that belong to no transfer, until ctx ends; it returns once
+// checks what is kept, and removes files that belong to no transfer, until ctx ends; it returns once
 // all that it started has ended.
 func (x *Exchange) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
@@ -163,6 +164,7 @@ func (x *Exchange) Run(ctx context.Context) error {
 		}
 	})
 	wg.Go(func() { x.retain(ctx) })
+	wg.Go(func() { x.check(ctx) })
 	err := x.wakeAll(ctx)
 	if err == nil {
 		err = x.watchPushes(ctx)

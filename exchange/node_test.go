@@ -41,6 +41,7 @@ type node struct {
 	hushed atomic.Bool // calls nobody, and so only answers
 	alone  atomic.Bool // has no chain
 	retain exchange.Retention
+	checks exchange.Checking
 }
 
 func newNode(t testing.TB, name string) *node {
@@ -114,8 +115,8 @@ func (n *node) begin() {
 				(*f)(p)
 			}
 		},
-		Retain: n.retain,
-		Retry:  exchange.Retry{First: 20 * time.Millisecond, Longest: 200 * time.Millisecond},
+		Retain: n.retain, Checking: n.checks,
+		Retry: exchange.Retry{First: 20 * time.Millisecond, Longest: 200 * time.Millisecond},
 	})
 	n.host.Handle(exchange.ProtocolTransfer, func(ctx context.Context, c *p2p.Conn) { n.ServeTransfer(ctx, c) })
 	n.host.Handle(exchange.ProtocolHello, func(ctx context.Context, c *p2p.Conn) { n.ServeHello(ctx, c) })

@@ -28,6 +28,7 @@ type Config struct {
 	Log       Log
 	Anchor    Anchor
 	Retain    Retain
+	Check     Check
 }
 
 // Transport says how partners are reached.
@@ -61,6 +62,12 @@ type Retain struct {
 	Events   time.Duration // those that every subscription has acknowledged
 }
 
+// Check says how the payloads that are kept are checked.
+type Check struct {
+	Every time.Duration // from the beginning of one round to that of the next; 0: never
+	Pace  Size          // a second
+}
+
 // Default is the configuration of an empty dxd.toml.
 func Default() Config {
 	return Config{
@@ -74,6 +81,7 @@ func Default() Config {
 			MaxFee:    200 * OneGwei,
 		},
 		Retain: Retain{Sent: 7 * day, Events: 30 * day},
+		Check:  Check{Every: 30 * day, Pace: 4 << 20},
 	}
 }
 

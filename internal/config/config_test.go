@@ -62,6 +62,9 @@ max_fee = 1.5
 sent = "1d"
 received = "90d"
 events = "12h"
+[check]
+every = "90d"
+pace = "512KiB"
 `
 
 func TestFileSetsEveryKey(t *testing.T) {
@@ -81,6 +84,7 @@ func TestFileSetsEveryKey(t *testing.T) {
 			MaxLeaves: 16, Cadence: "steady", Finality: Finality{2}, MaxFee: 1500_000_000,
 		},
 		Retain: Retain{day, 90 * day, 12 * time.Hour},
+		Check:  Check{90 * day, 512 << 10},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v\nwant %+v", c, want)

@@ -54,6 +54,10 @@ func settings() []setting {
 			one(func(c *Config) *time.Duration { return &c.Retain.Received }, parseRetention)},
 		{"retain.events", "DXD_RETAIN_EVENTS", false,
 			one(func(c *Config) *time.Duration { return &c.Retain.Events }, parseRetention)},
+		{"check.every", "DXD_CHECK_EVERY", false,
+			one(func(c *Config) *time.Duration { return &c.Check.Every }, parseEvery)},
+		{"check.pace", "DXD_CHECK_PACE", false,
+			one(func(c *Config) *Size { return &c.Check.Pace }, parseSize)},
 	}
 }
 

@@ -68,4 +68,10 @@ const Template = `# Configuration of dxd. Each line that is commented out shows 
 # How long events are kept at least ("30d", "12h", "forever"). One that a
 # subscription has not acknowledged stays in any case.
 # events = "30d"
+
+[check]
+# Each payload that is kept is read and compared with what was signed, so often
+# ("30d", "12h", "never"), and so many bytes a second.
+# every = "30d"
+# pace = "4MiB"
 `

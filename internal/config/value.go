@@ -222,6 +222,53 @@ func parseRetention(s string) (time.Duration, error) {
 	return d, nil
 }
 
+// parseEvery reads how often something is done.
+func parseEvery(s string) (time.Duration, error) {
+	if s == "never" {
+		return 0, nil
+	}
+	d, err := parseRetention(s)
+	if err != nil || d == 0 {
+		return 0, record.WithHint(record.Errorf(record.Invalid, "not how often to do something: %q", record.Printable(s, 40)),
+			"it looks like 30d, 12h or never")
+	}
+	return d, nil
+}
+
+// Size is a number of bytes.
+type Size int64
+
+// units are those in which people give sizes, the largest first.
+var units = [...]struct {
+	name  string
+	bytes Size
+}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"", 1}}
+
+func (s Size) String() string {
+	for _, u := range units {
+		if s >= u.bytes && s%u.bytes == 0 {
+			return strconv.FormatInt(int64(s/u.bytes), 10) + u.name
+		}
+	}
+	return "0"
+}
+
+// parseSize reads a whole number of bytes, or of one of the units, from 1 on.
+func parseSize(s string) (Size, error) {
+	for _, u := range units {
+		digits, ok := strings.CutSuffix(s, u.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseUint(digits, 10, 53)
+		if err != nil || n == 0 || Size(n) > 1<<53/u.bytes {
+			break
+		}
+		return Size(n) * u.bytes, nil
+	}
+	return 0, record.WithHint(record.Errorf(record.Invalid, "not a size: %q", record.Printable(s, 40)), "it looks like 4MiB, 512KiB or 10GiB")
+}
+
 func setMaxLeaves(c *Config, values []string) error {
 	return one(func(c *Config) *int { return &c.Anchor.MaxLeaves }, func(s string) (int, error) {
 		n, err := integer(1, 1<<20)(s)

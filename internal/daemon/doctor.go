@@ -161,6 +161,7 @@ func (d *Daemon) Examine(ctx context.Context, alias string) ([]Check, error) {
 	}, d.Organisation.Examine(ctx)...)
 	checks = append(checks, d.examineAnchoring(ctx))
 	checks = append(checks, examineRetention(ctx, d.Exchange, true)...)
+	checks = append(checks, examinePayloads(ctx, d.Exchange))
 	checks = append(checks, d.examineLog(ctx))
 	if alias != "" {
 		p, err := d.Book.ByAlias(alias)

@@ -54,7 +54,7 @@ func OpenOffline(ctx context.Context, opts Options) (o *Offline, err error) {
 	o.exchange = exchange.Open(exchange.Config{
 		Journal: o.Store, Files: o.Store, Keys: o.Keys, Book: o.Book,
 		Addrs: o.addresses, Beacon: o.queue.Beacon, Now: time.Now, Log: opts.Log,
-		Retain: retention(opts.Config.Retain),
+		Retain: retention(opts.Config.Retain), Checking: checking(opts.Config.Check),
 	})
 	return o, o.serve(ctx)
 }
@@ -115,6 +115,7 @@ func (o *Offline) doctor(ctx context.Context, alias string) ([]Check, error) {
 	}
 	checks := append([]Check{healthy("daemon", "does not run: this is what can be seen without it")}, o.Examine(ctx)...)
 	checks = append(checks, examineRetention(ctx, o.exchange, false)...)
+	checks = append(checks, examinePayloads(ctx, o.exchange))
 	checks = append(checks, o.examineLog(ctx))
 	for _, p := range o.Book.List() {
 		if p.State == partner.Active && p.Expired(time.Now()) {
