@@ -138,6 +138,7 @@ func TestMessagesSurviveTheDeathOfTheirSender(t *testing.T) {
 		a.proves(id, text(i), stranger)
 		b.says(id, text(i))
 		if i%20 == 0 {
+			b.wait(patience, id, "anchored") // with the proof that alpha told, which beta's own chain has to confirm
 			b.proves(id, text(i), stranger)
 		}
 	}
