@@ -17,8 +17,8 @@ import (
 // Type says what happened.
 type Type string
 
-// The types of CLI.md, and what became of a document that its sender, or we,
-// gave up while it was on its way in. The set is only ever appended to.
+// The types of CLI.md, what became of a document that its sender, or we, gave
+// up while it was on its way in, and what somebody here did with one. The set is only ever appended to.
 const (
 	DocumentReceived  Type = "document.received"
 	MessageReceived   Type = "message.received"
@@ -27,6 +27,9 @@ const (
 	TransferRefused   Type = "transfer.refused"
 	TransferFailed    Type = "transfer.failed"
 	TransferCancelled Type = "transfer.cancelled"
+	TransferErased    Type = "transfer.erased"
+	TransferHeld      Type = "transfer.held"
+	TransferReleased  Type = "transfer.released"
 	AnchorIncluded    Type = "anchor.included"
 	AnchorFinal       Type = "anchor.final"
 	AnchorReorged     Type = "anchor.reorged"
@@ -46,6 +49,7 @@ type Event struct {
 	State   string            `json:"state,omitzero"`   // of a partner.changed: the partner's
 	Reason  string            `json:"reason,omitzero"`  // why it failed or was refused
 	Text    string            `json:"text,omitzero"`    // of an alarm: what contradicts what
+	By      string            `json:"by,omitzero"`      // who erased, held or released it here
 }
 
 // KeyPrefix begins all keys of this package.

@@ -86,8 +86,14 @@ func (x *Exchange) settled(tx blobstore.ReadTx, t Transfer) (_, c Transfer, err 
 		return t, c, err
 	}
 	t.Record, t.WireBytes = c.Record, c.WireBytes
-	if t.Erased == 0 {
-		t.Erased, t.ErasedBy = c.Erased, c.ErasedBy
+	if c.Erased != 0 && t.Erased == 0 && t.Ended == 0 { // else it was on hold when its bundle was erased
+		held, err := isHeld(tx, t.ID)
+		if err != nil {
+			return t, c, err
+		}
+		if !held {
+			t.Erased, t.ErasedBy = c.Erased, c.ErasedBy
+		}
 	}
 	if t.State == "" {
 		t.State, t.Reason, t.Updated = c.State, c.Reason, max(t.Updated, c.Updated)

@@ -73,6 +73,9 @@ func (v View) checkHere() error {
 	switch {
 	case v.Kind == record.Notarized:
 		return record.Errorf(record.NotFound, "a notarisation keeps no document")
+	case v.bare():
+		return record.Errorf(record.Gone, "the document is not here any more: it was erased on %s, with all that says what it was",
+			time.UnixMilli(v.Erased).UTC().Format(time.DateOnly))
 	case v.Erased != 0:
 		return record.WithHint(record.Errorf(record.Gone, "the document is not here any more: it was erased on %s by %s",
 			time.UnixMilli(v.Erased).UTC().Format(time.DateOnly), v.ErasedBy),

@@ -12,7 +12,7 @@ import (
 // all that anyone could make of the payload, and the payload file, unless
 // another transfer needs it. The row says since when, and what asked for it.
 // Row, opening, records, receipts and proofs stay, so that evidence is the same
-// as before. garbage is the file to be removed behind the update, if there is
+// as before; see forget for what goes further. garbage is the file to be removed behind the update, if there is
 // one.
 func (x *Exchange) erase(tx blobstore.Tx, t *Transfer, by string) (garbage blobstore.FileID, err error) {
 	if t.Erased != 0 {
@@ -34,14 +34,21 @@ func (x *Exchange) erase(tx blobstore.Tx, t *Transfer, by string) (garbage blobs
 	return garbage, t.put(tx)
 }
 
-// eraseBodies destroys what lies in the journal itself: the body of a message
-// that never came into a bundle, or those of all messages in one.
+// eraseBodies destroys what lies in the journal itself: the body of a message,
+// or those of all messages in a bundle but for those that are held.
 func eraseBodies(tx blobstore.Tx, t Transfer) error {
 	ids, err := bodiesOf(tx, t)
 	if err != nil {
 		return err
 	}
 	for _, id := range ids {
+		held, err := isHeld(tx, id)
+		if err != nil {
+			return err
+		}
+		if held {
+			continue
+		}
 		if err := tx.Delete(contentKey(id)); err != nil {
 			return err
 		}
@@ -122,6 +129,9 @@ func (x *Exchange) erasePlace(tx blobstore.Tx, p place, by string) (t Transfer, 
 		return t, garbage, nil
 	}
 	if err != nil || t.Ended == 0 {
+		return t, garbage, err
+	}
+	if held, err := isHeld(tx, t.ID); held || err != nil {
 		return t, garbage, err
 	}
 	garbage, err = x.erase(tx, &t, by)

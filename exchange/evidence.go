@@ -66,6 +66,9 @@ func (x *Exchange) Evidence(ctx context.Context, id record.TransferID) (file []b
 		if err != nil {
 			return err
 		}
+		if t.bare() {
+			return errBare(t)
+		}
 		if t.Record.IsZero() {
 			return record.Errorf(record.Conflict, "there is no evidence yet: the transfer is %s", t.State)
 		}
@@ -134,15 +137,18 @@ func (x *Exchange) openingOf(tx blobstore.ReadTx, t Transfer) (opening []byte, p
 	if err != nil {
 		return nil, nil, err
 	}
-	raw, err := tx.Get(openingKey(c.ID))
-	if err != nil || c.Kind != bundleKind {
-		return raw, nil, err
+	if c.Kind != bundleKind {
+		opening, err = tx.Get(openingKey(c.ID))
+		return opening, nil, err
 	}
-	list, err := unpackOpenings(raw)
-	if err != nil || index >= int64(len(list)) {
-		return nil, nil, record.Errorf(record.Damaged, "the openings of a bundle are damaged")
+	list, err := keptOpenings(tx, c.ID)
+	if err != nil {
+		return nil, nil, err
 	}
-	return list[index], record.TreePath(int(index), leavesOf(list)), nil
+	if index >= int64(len(list)) {
+		return nil, nil, errDamagedOpenings()
+	}
+	return list[index], record.TreePath(int(index), keptLeaves(list)), nil
 }
 
 // leavesOf are the leaves of a payload's items.

@@ -85,6 +85,8 @@ type Exchange struct {
 	wards  greeted // those of them that do not anchor
 	relays relays
 	opened time.Time
+
+	released chan struct{} // a hold has ended
 }
 
 // Point names a side of a commit point (ARCHITECTURE, section 3): a process
@@ -104,7 +106,7 @@ const (
 	AfterReceived   Point = "after-received"   // C1', receipt not sent
 	BeforeDelivered Point = "before-delivered" // receipt verified, C2 not
 	AfterDelivered  Point = "after-delivered"  // C2
-	BeforeErased    Point = "before-erased"    // its time is over, the journal has it still
+	BeforeErased    Point = "before-erased"    // its time is over, or somebody asked; the journal has it still
 	AfterErased     Point = "after-erased"     // the journal has forgotten its key, the file is there
 	BeforeSaid      Point = "before-said"      // the application's word is here, its receipt not signed
 	AfterSaid       Point = "after-said"       // receipt durable, sender not told
@@ -146,7 +148,7 @@ func Open(c Config) *Exchange {
 	x.known.orgs, x.wards.orgs = map[record.OrgID]bool{}, map[record.OrgID]bool{}
 	x.fresh.files = map[blobstore.FileID]bool{}
 	x.relays.of, x.relays.n = map[record.TransferID]record.OrgID{}, map[record.OrgID]int{}
-	x.opened = c.Now()
+	x.opened, x.released = c.Now(), make(chan struct{}, 1)
 	return x
 }
 

@@ -39,12 +39,17 @@ func (s shelf) prefix() blobstore.Key { return prefixShelf + blobstore.Key(s) + 
 // at is where what is of that time begins.
 func (s shelf) at(ms int64) blobstore.Key { return s.prefix() + bigEndian(ms) }
 
-// shelve puts the transfer where it is looked for when its time is over.
+// shelve puts the transfer where it is looked for when its time is over. One
+// that is held has no such time.
 func (t Transfer) shelve(tx blobstore.Tx) error {
-	if key, ok := t.shelfKey(); ok {
-		return tx.Set(key, []byte(bigEndian(t.SealedLength)))
+	key, ok := t.shelfKey()
+	if !ok {
+		return nil
 	}
-	return nil
+	if held, err := isHeld(tx, t.ID); held || err != nil {
+		return err
+	}
+	return tx.Set(key, []byte(bigEndian(t.SealedLength)))
 }
 
 // unshelve is to be called before what shelfKey looks at changes.

@@ -78,7 +78,7 @@ func (x *Exchange) submitSmall(ctx context.Context, s Submission, body []byte) (
 // sameMessage is byRequest, where the body is known already.
 func (x *Exchange) sameMessage(ctx context.Context, s Submission, digest record.Digest) ([]View, error) {
 	known, err := x.byRequest(ctx, s)
-	if len(known) > 0 && known[0].Digest != digest {
+	if len(known) > 0 && !known[0].bare() && known[0].Digest != digest {
 		return nil, errReused()
 	}
 	return known, err

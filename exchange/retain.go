@@ -75,6 +75,8 @@ func (x *Exchange) retain(ctx context.Context) {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
+		case <-x.released:
+			timer.Stop()
 		case <-ctx.Done():
 			timer.Stop()
 		}

@@ -434,7 +434,8 @@ func (x *Exchange) byRequest(ctx context.Context, s Submission) ([]View, error) 
 func (x *Exchange) isOf(s Submission, known []View) bool {
 	for _, v := range known {
 		named := slices.ContainsFunc(s.To, func(alias string) bool { return x.isOrWas(alias, v) })
-		if !named || v.Kind != s.kind || v.Name != s.Name || s.Size >= 0 && v.Size != s.Size {
+		same := v.bare() || v.Name == s.Name // what is erased can't be compared
+		if !named || v.Kind != s.kind || !same || s.Size >= 0 && v.Size != s.Size {
 			return false
 		}
 	}

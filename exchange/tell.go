@@ -9,6 +9,11 @@ import (
 	"dxd/record"
 )
 
+// tellBy appends what somebody here did with a transfer.
+func (x *Exchange) tellBy(tx blobstore.Tx, what event.Type, t Transfer, who string) error {
+	return event.Append(tx, event.Event{Type: what, Time: x.Now().UnixMilli(), ID: t.ID, Partner: t.Partner, Kind: t.Kind, By: who})
+}
+
 // tell appends what happened to a transfer. It belongs into the update in
 // which it happens.
 //

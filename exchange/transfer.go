@@ -58,8 +58,9 @@ func (s State) Terminal() bool { return s == Failed || s == Cancelled }
 // Transfer is the row of one document or message to or from one partner, of a
 // bundle of messages, or of a notarisation. Times are in ms since 1970.
 //
-// The row of a small message that we send is written once: as long as its
-// state is "", it is where its bundle is, or waits for one.
+// The row of a small message that we send is written once, unless it is erased
+// or held: as long as its state is "", it is where its bundle is, or waits for
+// one.
 type Transfer struct {
 	ID        record.TransferID `json:"id"`
 	Direction Direction         `json:"direction"`
@@ -102,6 +103,7 @@ type View struct {
 	carrier   Transfer // zero as long as a message waits for its bundle
 	Alias     string   // the partner's, "" if it was removed
 	BytesDone int64    // of the document
+	Hold      Hold
 	Anchor    queue.State
 }
 
@@ -135,6 +137,7 @@ const (
 	prefixMembers blobstore.Key = "x/g/" // <bundle>: its messages
 	prefixBundled blobstore.Key = "x/q/" // <org>/<ordinal of its last message>: our bundle
 	prefixPlace   blobstore.Key = "x/z/" // <org>/: the last ordinal in its queue of messages
+	prefixHold    blobstore.Key = "x/1/" // <transfer>: who holds it, and since when
 	prefixAlarm   blobstore.Key = "x/l/" // <org>/: the alarms about it that were told not long ago
 )
 
@@ -319,6 +322,9 @@ func (x *Exchange) view(tx blobstore.ReadTx, t Transfer) (View, error) {
 		return v, err
 	}
 	t = v.Transfer
+	if v.Hold, err = holdOf(tx, t.ID); err != nil {
+		return v, err
+	}
 	if p, err := x.Book.ByOrg(t.Partner); err == nil {
 		v.Alias = p.Alias
 	}

@@ -181,6 +181,8 @@ func sameAsKnown(t Transfer, from record.OrgID, o record.Opening) error {
 	switch {
 	case t.Direction != In || t.Partner != from:
 		return record.Errorf(record.Conflict, "the id belongs to another transfer")
+	case t.bare() && t.Kind == record.Message && t.Size == o.Length:
+		return nil // its digest is not known here any more
 	case t.Kind != record.Message || t.State == Receiving || t.Digest != o.Digest || t.Size != o.Length || t.MediaType != o.MediaType:
 		return contradiction(t.ID, "a partner sent other content under an id that it used")
 	}
