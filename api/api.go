@@ -106,7 +106,9 @@ func (a *API) settings() huma.Config {
 
 // Local answers on a Unix socket: whoever can open it counts as admin.
 func (a *API) Local() http.Handler {
-	return a.door(func(*http.Request) (caller, error) { return caller{known: true, scopes: []Scope{Admin}}, nil })
+	return a.door(func(*http.Request) (caller, error) {
+		return caller{known: true, scopes: []Scope{Admin}, name: bySocket}, nil
+	})
 }
 
 // Remote answers on TCP, even on loopback, where every program and every web

@@ -264,7 +264,7 @@ func (a *API) eventsJSON(ctx context.Context, page []event.Event) ([]apitype.Eve
 func (a *API) eventJSON(e event.Event) apitype.Event {
 	out := apitype.Event{
 		Seq: e.Seq, Type: string(e.Type), Time: time.UnixMilli(e.Time).UTC(), ID: e.ID,
-		Org: e.Partner, Kind: e.Kind, State: e.State, Reason: e.Reason, Text: e.Text,
+		Org: e.Partner, Kind: e.Kind, State: e.State, Reason: e.Reason, Text: e.Text, By: e.By,
 	}
 	if p, err := a.Book.ByOrg(e.Partner); err == nil && p.State != partner.Removed {
 		out.Partner = p.Alias

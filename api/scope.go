@@ -32,7 +32,14 @@ const (
 type caller struct {
 	known  bool
 	scopes []Scope
+	name   string
 }
+
+// What callers are called where it is kept who asked for something.
+const (
+	bySocket = "socket" // whoever can open it
+	byToken  = "token"  // whoever has the token of the API over TCP
+)
 
 type callerKey struct{}
 
@@ -62,7 +69,7 @@ func (a *API) caller(r *http.Request) caller {
 		return caller{}
 	}
 	scopes := a.Authorize(token)
-	return caller{known: len(scopes) > 0, scopes: scopes}
+	return caller{known: len(scopes) > 0, scopes: scopes, name: byToken}
 }
 
 const (

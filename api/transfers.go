@@ -246,12 +246,13 @@ func transferJSON(v exchange.View) apitype.Transfer {
 		ID: v.ID, Direction: string(v.Direction), Partner: v.Alias, Org: v.Partner, Kind: v.Kind, Name: v.Name, Type: v.MediaType,
 		Size: v.Size, BytesDone: v.BytesDone, WireBytes: v.WireBytes, State: string(v.State), Reason: v.Reason,
 		Anchor: string(v.Anchor), RequestID: v.RequestID, Erased: v.Erased != 0, ErasedBy: v.ErasedBy,
+		Held: v.Hold.Since != 0, HeldBy: v.Hold.By,
 		Created: time.UnixMilli(v.Created).UTC(), Updated: time.UnixMilli(v.Updated).UTC(),
 	}
 	if !v.Digest.IsZero() {
 		out.SHA256 = v.Digest.Hex()
 	}
-	out.Expires, out.ErasedAt = optionalTime(v.Expires), optionalTime(v.Erased)
+	out.Expires, out.ErasedAt, out.HeldAt = optionalTime(v.Expires), optionalTime(v.Erased), optionalTime(v.Hold.Since)
 	return out
 }
 

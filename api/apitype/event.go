@@ -19,6 +19,7 @@ type Event struct {
 	State   string              `json:"state,omitempty" doc:"Of a partner.changed: the partner's"`
 	Reason  string              `json:"reason,omitempty" doc:"Why it failed or was refused"`
 	Text    string              `json:"text,omitempty" doc:"Of an alarm: what contradicts what"`
+	By      string              `json:"by,omitempty" doc:"Who erased, held or released the transfer here: socket, or token"`
 }
 
 // EventStreamType is the media type of a stream of events (WHATWG HTML,

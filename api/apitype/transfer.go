@@ -25,7 +25,10 @@ type Transfer struct {
 	Anchor    string            `json:"anchor" enum:"unanchored,pending,submitted,included,final"`
 	Erased    bool              `json:"erased" doc:"Its payload was destroyed here; records and proofs are kept"`
 	ErasedAt  *time.Time        `json:"erased_at,omitempty"`
-	ErasedBy  string            `json:"erased_by,omitempty" doc:"What asked for it: retain.sent or retain.received"`
+	ErasedBy  string            `json:"erased_by,omitempty" doc:"What asked for it: retain.sent or retain.received; or erase, which destroyed the opening as well: name, type and digest are empty then"`
+	Held      bool              `json:"held" doc:"It is on hold, and not erased until it is released"`
+	HeldAt    *time.Time        `json:"held_at,omitempty"`
+	HeldBy    string            `json:"held_by,omitempty" doc:"Who asked for it: socket, or token"`
 	RequestID string            `json:"request_id,omitempty"`
 	Created   time.Time         `json:"created"`
 	Updated   time.Time         `json:"updated"`

@@ -180,7 +180,7 @@ func eventLine(e apitype.Event) string {
 	case !e.ID.IsZero():
 		what = e.ID.String()
 	}
-	for _, detail := range []string{e.State, e.Reason, e.Text} {
+	for _, detail := range []string{e.State, e.Reason, e.Text, e.By} {
 		if detail != "" {
 			what += " " + detail
 		}

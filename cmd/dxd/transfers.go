@@ -106,6 +106,9 @@ func (a *app) transfers(ctx context.Context, c *client.Client, o listOptions) er
 		if t.Erased {
 			state += ", erased"
 		}
+		if t.Held {
+			state += ", held"
+		}
 		rows = append(rows, []string{t.ID.String(), t.Direction, dash(t.Partner), state, t.Anchor, bytesOf(t.Size), localTime(t.Created), title(t)})
 	}
 	return a.printTable(all, []string{"ID", "WAY", "PARTNER", "STATE", "ANCHOR", "SIZE", "CREATED", "NAME"}, rows)

@@ -25,7 +25,7 @@ func examineRetention(ctx context.Context, x *exchange.Exchange, runs bool) []Ch
 	if err != nil {
 		return []Check{failed("retention", err)}
 	}
-	var checks []Check
+	checks := examineHolds(ctx, x)
 	for _, k := range kept {
 		detail := fmt.Sprintf("%s; %d payloads are kept (%.1f MB)", span(k.For), k.Payloads, float64(k.Bytes)/1e6)
 		if !k.Due.IsZero() {
@@ -53,6 +53,19 @@ func (o *Organisation) examineLog(ctx context.Context) Check {
 		detail += ", the oldest of " + time.UnixMilli(kept.Oldest).UTC().Format(time.RFC3339)
 	}
 	return healthy(name, "%s", detail)
+}
+
+// examineHolds says how much is kept from being erased.
+func examineHolds(ctx context.Context, x *exchange.Exchange) []Check {
+	n, since, err := x.Held(ctx)
+	switch {
+	case err != nil:
+		return []Check{failed("holds", err)}
+	case n == 0:
+		return nil
+	}
+	return []Check{healthy("holds", "%d transfers are on hold, the first since %s, and are not erased until `dxd release ID`",
+		n, time.UnixMilli(since).UTC().Format(time.RFC3339))}
 }
 
 // span is a time as the configuration has it.

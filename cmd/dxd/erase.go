@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"dxd/api/apitype"
+	"dxd/client"
+	"dxd/record"
+)
+
+func (a *app) eraseCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "erase ID",
+		Short: "Destroy what a transfer carried, here",
+		Long: `Destroy what a transfer or a notarisation carried, here: the payload, its key,
+and the opening with name, type, digest and salt. It can't be undone.
+
+Records, receipts and proofs are kept. They show that something of about this
+size went from one organisation to the other, and when; without the opening
+nothing shows any more what it was, so no evidence can be made from here. An
+evidence file that was made before still verifies, and what the other side has
+is not touched.
+
+What is under way can't be erased: dxd cancel ends it. What is on hold can't be
+either: see dxd hold. Old copies on the disk are out of reach for good after
+dxd key rotate storage.`,
+		Example:           `  dxd erase 0190b8f0-3c5e-7abc-8def-0123456789ab`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeTransfer,
+		RunE:              a.online(a.onTransfer((*client.Client).Erase, "erased", erasedText)),
+	}
+}
+
+func (a *app) holdCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "hold ID",
+		Short: "Keep a transfer from being erased",
+		Long: `Keep a transfer or a notarisation from being erased, by dxd erase and by
+retention, until dxd release. It is kept who asked for the hold, and when.`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeTransfer,
+		RunE:              a.online(a.onTransfer((*client.Client).Hold, "held", heldText)),
+	}
+}
+
+func (a *app) releaseCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "release ID",
+		Short: "End a hold",
+		Long: `End a hold: the transfer can be erased again, and is at once if its time by
+retain.sent or retain.received is over.`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeTransfer,
+		RunE:              a.online(a.onTransfer((*client.Client).Release, "held", heldText)),
+	}
+}
+
+// onTransfer does something with one transfer, and shows what came of it.
+func (a *app) onTransfer(do func(*client.Client, context.Context, record.TransferID) (apitype.Transfer, error), name string, text func(apitype.Transfer) string) func(context.Context, *client.Client, []string) error {
+	return func(ctx context.Context, c *client.Client, args []string) error {
+		id, err := transferID(args[0])
+		if err != nil {
+			return err
+		}
+		t, err := do(c, ctx, id)
+		if err != nil {
+			return err
+		}
+		return a.print(t, field{"id", t.ID.String()}, field{"state", t.State}, field{name, text(t)})
+	}
+}
+
+// heldText says since when a transfer is on hold, and who asked for it.
+func heldText(t apitype.Transfer) string {
+	if t.HeldAt == nil {
+		return ""
+	}
+	return "since " + localTime(*t.HeldAt) + ", by " + t.HeldBy
+}
