@@ -64,14 +64,17 @@ func OpenOpenings(key FileKey, sealed []byte) ([]byte, error) {
 // WrapFileKey seals a file key for the journal, bound to ad. Erasing the
 // wrapped key erases the body.
 func (k *Keyring) WrapFileKey(key FileKey, ad []byte) []byte {
-	return seal(newAEAD(k.secrets().storage[:]), key.key()[:], ad)
+	return seal(newAEAD(k.secrets().stored[0].storage[:]), key.key()[:], ad)
 }
 
 // UnwrapFileKey undoes WrapFileKey; the error is of kind Damaged.
 func (k *Keyring) UnwrapFileKey(wrapped, ad []byte) (FileKey, error) {
-	plain, err := open(newAEAD(k.secrets().storage[:]), wrapped, ad)
-	if err != nil {
-		return FileKey{}, err
+	var err error
+	for _, s := range k.state().stored() {
+		var plain []byte
+		if plain, err = open(newAEAD(s.storage[:]), wrapped, ad); err == nil {
+			return newFileKey(plain)
+		}
 	}
-	return newFileKey(plain)
+	return FileKey{}, err
 }

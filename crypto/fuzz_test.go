@@ -14,7 +14,7 @@ import (
 func FuzzUnlock(f *testing.F) {
 	f.Add(read(f, "keyring-unprotected.json"))
 	f.Add(bytes.TrimSuffix(read(f, "keyring.json"), []byte("\n")))
-	f.Add([]byte(`{"format":"dxd keyring","version":2}` + "\n"))
+	f.Add([]byte(`{"format":"dxd keyring","version":3}` + "\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if needs, err := crypto.NeedsPassphrase(data); needs && err == nil {
 			return // Argon2id is too slow to be tried

@@ -20,7 +20,8 @@ import (
 
 const (
 	keyfileFormat  = "dxd keyring"
-	keyfileVersion = 1
+	keyfileVersion = 2 // the newest
+	plainVersion   = 1 // without former keys, and so all but during a rotation of the storage key
 
 	protectedBy   = "passphrase"
 	protectedNone = "none: whoever reads this file has every key"
@@ -90,6 +91,19 @@ type keyfileSecrets struct {
 	Journal    string   `json:"journal"`
 	Index      string   `json:"index"`
 	Storage    string   `json:"storage"`
+
+	// Those of before, in a file of version 2. An older program must not take
+	// them for nothing, and write a file without them.
+	FormerJournal string `json:"former_journal,omitzero"`
+	FormerStorage string `json:"former_storage,omitzero"`
+}
+
+// version is the least that has all of the keys.
+func (e keyfileSecrets) version() int64 {
+	if e.FormerJournal != "" || e.FormerStorage != "" {
+		return keyfileVersion
+	}
+	return plainVersion
 }
 
 // Lock gives the content of a keyring file that this passphrase opens. With
@@ -124,11 +138,12 @@ type fileLock struct {
 // file writes the keyring file. Each has a nonce of its own under the lock's
 // key, and 24 bytes of it are enough to draw them at random.
 func (s *secrets) file(l *fileLock) ([]byte, error) {
-	keys, err := record.Marshal(s.encode())
+	e := s.encode()
+	keys, err := record.Marshal(e)
 	if err != nil {
 		return nil, record.Errorf(record.Internal, "couldn't encode the keyring: %w", err)
 	}
-	f := keyfile{keyfileHeader: keyfileHeader{Format: keyfileFormat, Version: keyfileVersion, Protection: protectedNone}}
+	f := keyfile{keyfileHeader: keyfileHeader{Format: keyfileFormat, Version: e.version(), Protection: protectedNone}}
 	if l.key != nil {
 		f.Protection, f.Argon2id = protectedBy, l.params
 		ad, err := record.Marshal(f.keyfileHeader)
@@ -227,7 +242,7 @@ func Unlock(file, passphrase []byte) (*Keyring, error) {
 		}
 	}
 	var e keyfileSecrets
-	if err := record.Unmarshal(keys, &e); err != nil {
+	if err := record.Unmarshal(keys, &e); err != nil || e.version() != f.Version {
 		return nil, errDamagedKeyfile
 	}
 	s, err := e.decode()
@@ -264,9 +279,12 @@ func (f keyfile) unseal(sealed []byte, l *fileLock) ([]byte, error) {
 func (s *secrets) encode() keyfileSecrets {
 	e := keyfileSecrets{
 		Root:    hex.EncodeToString(s.root.Seed()),
-		Journal: hex.EncodeToString(s.journal[:]),
+		Journal: hex.EncodeToString(s.stored[0].journal[:]),
 		Index:   hex.EncodeToString(s.index[:]),
-		Storage: hex.EncodeToString(s.storage[:]),
+		Storage: hex.EncodeToString(s.stored[0].storage[:]),
+	}
+	for _, former := range s.stored[1:] { // one at most
+		e.FormerJournal, e.FormerStorage = hex.EncodeToString(former.journal[:]), hex.EncodeToString(former.storage[:])
 	}
 	for _, key := range s.signing {
 		e.Signing = append(e.Signing, hex.EncodeToString(key.Seed()))
@@ -301,15 +319,30 @@ func (e keyfileSecrets) decode() (*secrets, error) {
 	if s.accounts, err = parseKeys(e.Accounts, parseAccount); err != nil {
 		return nil, err
 	}
-	for _, sym := range []struct {
-		key *[32]byte
-		hex string
-	}{{&s.journal, e.Journal}, {&s.index, e.Index}, {&s.storage, e.Storage}} {
-		if *sym.key, err = parse32(sym.hex); err != nil {
+	if s.index, err = parse32(e.Index); err != nil {
+		return nil, err
+	}
+	s.stored, err = e.decodeStored()
+	return s, err
+}
+
+// decodeStored reads the storage key in use, and the one of before if there is one.
+func (e keyfileSecrets) decodeStored() (all []stored, err error) {
+	pairs := [][2]string{{e.Journal, e.Storage}}
+	if e.version() > plainVersion {
+		pairs = append(pairs, [2]string{e.FormerJournal, e.FormerStorage})
+	}
+	for _, pair := range pairs {
+		var s stored
+		if s.journal, err = parse32(pair[0]); err != nil {
 			return nil, err
 		}
+		if s.storage, err = parse32(pair[1]); err != nil {
+			return nil, err
+		}
+		all = append(all, s)
 	}
-	return s, nil
+	return all, nil
 }
 
 // parseKeys reads a list of keys of one sort.

@@ -33,11 +33,13 @@ type state struct {
 	mu      sync.RWMutex // guards what follows
 	secrets *secrets     // itself never changed
 	under   map[record.RecordID]ed25519Key
+	gone    []stored // what the keyring had and has no more
 }
 
 func (s *state) set(next *secrets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.letGo(next)
 	s.secrets = next
 }
 
@@ -76,9 +78,8 @@ type secrets struct {
 	nodes      []ed25519.PrivateKey
 	recipients []*age.HybridIdentity
 	accounts   []*secp256k1.PrivateKey
-	journal    [32]byte // seals the journal's values
+	stored     []stored // one, or while the storage key is rotated two
 	index      [32]byte // hides what would tell something in the journal's keys
-	storage    [32]byte // wraps the file keys of payloads
 
 	org     record.OrgID
 	nodeIDs []record.NodeID
@@ -110,9 +111,8 @@ func Generate() (*Keyring, error) {
 		recipients: []*age.HybridIdentity{recipient},
 		accounts:   []*secp256k1.PrivateKey{account},
 	}
-	rand.Read(s.journal[:])
+	s.stored = []stored{newStored()}
 	rand.Read(s.index[:])
-	rand.Read(s.storage[:])
 	return s.keyring()
 }
 

@@ -29,7 +29,7 @@ func ParseRole(s string) (Role, error) {
 		return Role(s), nil
 	}
 	return "", record.WithHint(record.Errorf(record.Invalid, "no key is called %q", record.Printable(s, 40)),
-		"one of node, signing, recipient, account")
+		"one of node, signing, recipient, account, storage")
 }
 
 // Keys names the keyring's keys of one role by their public halves, as they
