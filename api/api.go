@@ -41,7 +41,11 @@ type Config struct {
 	Backup    func(ctx context.Context) (func(io.Writer) error, error)   // what is given has to be called, and once
 	Deploy    func(ctx context.Context, rpc string) (apitype.Deployed, error)
 	Rotate    func(ctx context.Context, r apitype.RotateKey) (apitype.Rotated, error)
-	Doctor    func(ctx context.Context, partner string) ([]apitype.Check, error)
+	// RotateStorage begins to rotate the storage key, StorageRotation tells how
+	// far that is.
+	RotateStorage   func(ctx context.Context) (apitype.StorageRotation, error)
+	StorageRotation func(ctx context.Context) (apitype.StorageRotation, error)
+	Doctor          func(ctx context.Context, partner string) ([]apitype.Check, error)
 	// Authorize tells what a token allows: nothing if it is not valid. It
 	// compares in constant time, or by a hash.
 	Authorize func(token string) []Scope

@@ -88,7 +88,7 @@ func newHouse(t *testing.T) *house {
 		Exchange: h.x, Book: book, Events: h.events, Version: apitype.Version{Version: "1.2.3", Commit: "abc", Go: "go1"},
 		Node: keys.Node, Account: keys.Account, Addresses: addrs,
 		Connected: func(record.NodeID) bool { return false },
-		Anchoring: q.Status, Prove: q.Prove, Backup: h.backup, Deploy: deploy, Rotate: rotate, Doctor: doctor, Authorize: scopesOf, Log: log,
+		Anchoring: q.Status, Prove: q.Prove, Backup: h.backup, Deploy: deploy, Rotate: rotate, RotateStorage: rotation, StorageRotation: rotation, Doctor: doctor, Authorize: scopesOf, Log: log,
 		Heartbeat: 50 * time.Millisecond, Patience: 300 * time.Millisecond,
 	})
 	check(t, err)
@@ -122,6 +122,10 @@ func deploy(_ context.Context, rpc string) (apitype.Deployed, error) {
 
 func rotate(_ context.Context, r apitype.RotateKey) (apitype.Rotated, error) {
 	return apitype.Rotated{Role: r.Role, Key: "a new one", Serial: 2, WaitsFor: []string{"bob"}}, nil
+}
+
+func rotation(context.Context) (apitype.StorageRotation, error) {
+	return apitype.StorageRotation{UnderWay: true, Done: 3, Of: 5}, nil
 }
 
 func doctor(_ context.Context, partner string) ([]apitype.Check, error) {

@@ -20,3 +20,11 @@ type rotateInput struct {
 func (a *API) rotateKey(ctx context.Context, in *rotateInput) (apitype.Rotated, error) {
 	return a.Rotate(ctx, in.Body)
 }
+
+func (a *API) rotateStorage(ctx context.Context, _ *none) (apitype.StorageRotation, error) {
+	return a.RotateStorage(ctx)
+}
+
+func (a *API) storageRotation(ctx context.Context, _ *none) (apitype.StorageRotation, error) {
+	return a.StorageRotation(ctx)
+}

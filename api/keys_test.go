@@ -1,8 +1,10 @@
 package api_test
 
 import (
+	"context"
 	"testing"
 
+	"dxd/api/apitype"
 	"dxd/record"
 )
 
@@ -20,6 +22,11 @@ func TestTheCardIsRenewedAndKeysAreRotated(t *testing.T) {
 	check(t, err)
 	if made.Role != "node" || made.Key != "a new one" || len(made.WaitsFor) != 1 {
 		t.Errorf("rotated %+v", made)
+	}
+	for what, call := range map[string]func(context.Context) (apitype.StorageRotation, error){"rotate": c.RotateStorageKey, "look": c.StorageRotation} {
+		if s, err := call(ctx); err != nil || s != (apitype.StorageRotation{UnderWay: true, Done: 3, Of: 5}) {
+			t.Errorf("storage key, %s: %+v, %v", what, s, err)
+		}
 	}
 	if _, err := c.RotateKey(ctx, "root", false); record.KindOf(err) != record.Invalid {
 		t.Errorf("the root is not rotated: %v", err)

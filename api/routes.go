@@ -40,6 +40,8 @@ func (a *API) routes() []route {
 		{scope: Admin, method: "POST", path: "/card/renew", id: "renew-card", summary: "Sign a new card, and answer with the card file; partners take it from the next hello", add: file(a, a.renewCard), produces: "application/json"},
 		{scope: Admin, method: "POST", path: "/keys/rotate", id: "rotate-key", summary: "Draw a new key of a role, and sign a card with it", add: answer(a, a.rotateKey)},
 
+		{scope: Admin, method: "POST", path: "/keys/storage/rotate", id: "rotate-storage-key", summary: "Begin to seal all that is kept under a new storage key, and to destroy the one of before; one that is under way goes on", add: answer(a, a.rotateStorage)},
+		{scope: Admin, method: "GET", path: "/keys/storage", id: "storage-key", summary: "How far a rotation of the storage key is", add: answer(a, a.storageRotation)},
 		{scope: Read, method: "GET", path: "/partners", id: "list-partners", summary: "All partners by alias", add: answer(a, a.listPartners)},
 		{scope: Read, method: "GET", path: "/partners/{alias}/card", id: "partner-card", summary: "A partner's newest card as a file, with the proof of its anchor if that is here", add: file(a, a.partnerCard), produces: "application/json"},
 		{scope: Admin, method: "POST", path: "/partners", id: "add-partner", summary: "Accept a card, or a newer card of a known partner", add: answer(a, a.addPartner)},

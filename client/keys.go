@@ -20,3 +20,15 @@ func (c *Client) RenewCard(ctx context.Context) ([]byte, error) {
 func (c *Client) RotateKey(ctx context.Context, role string, now bool) (apitype.Rotated, error) {
 	return post[apitype.Rotated](ctx, c, c.patience, apitype.RotateKey{Role: role, Now: now}, "keys", "rotate")
 }
+
+// RotateStorageKey has all that is kept sealed under a new storage key, after
+// which the one of before is destroyed. It returns once the new one is in use;
+// StorageRotation tells how far it is, and a daemon that starts anew goes on.
+func (c *Client) RotateStorageKey(ctx context.Context) (apitype.StorageRotation, error) {
+	return post[apitype.StorageRotation](ctx, c, c.patience, nil, "keys", "storage", "rotate")
+}
+
+// StorageRotation tells how far a rotation of the storage key is.
+func (c *Client) StorageRotation(ctx context.Context) (apitype.StorageRotation, error) {
+	return get[apitype.StorageRotation](ctx, c, nil, "keys", "storage")
+}

@@ -20,13 +20,20 @@ const barPace = 100 * time.Millisecond
 
 // progress begins a bar up to total bytes; -1 is an unknown total.
 func (a *app) progress(what string, total int64) *progress {
+	return a.bar(what, total, true)
+}
+
+// counting begins a bar up to total of something else.
+func (a *app) counting(what string, total int64) *progress { return a.bar(what, total, false) }
+
+func (a *app) bar(what string, total int64, bytes bool) *progress {
 	if !isTerminal(a.stderr) {
 		return &progress{}
 	}
 	return &progress{bar: progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(a.stderr),
 		progressbar.OptionSetDescription(what),
-		progressbar.OptionShowBytes(true),
+		progressbar.OptionShowBytes(bytes),
 		progressbar.OptionShowCount(),
 		progressbar.OptionFullWidth(),
 		progressbar.OptionThrottle(barPace),

@@ -100,6 +100,7 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 		d.run("anchoring", ctx, d.runAnchoring)
 		d.run("events", ctx, func(ctx context.Context) error { return d.Events.Run(ctx, d.log) })
 		d.run("keys", ctx, d.keepKeys)
+		d.run("storage key", ctx, func(ctx context.Context) error { return d.keepStorage(ctx, d.log) })
 		err = d.serveAPI(ctx)
 	}
 	if err != nil {

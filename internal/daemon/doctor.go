@@ -45,6 +45,7 @@ func (o *Organisation) Examine(ctx context.Context) []Check {
 	checks := []Check{o.examineKeys(), o.examineDisk()}
 	checks = append(checks, o.examineEvents(ctx)...)
 	checks = append(checks, o.examineRotation(ctx)...)
+	checks = append(checks, o.examineStorage(ctx)...)
 	return append(checks, examineChain(ctx, o.anchor(), o)...)
 }
 

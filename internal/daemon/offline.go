@@ -75,6 +75,11 @@ func (o *Offline) serve(ctx context.Context) (err error) {
 		return err
 	}
 	o.wg.Go(func() {
+		if err := o.keepStorage(ctx, o.log); err != nil {
+			o.log.Error("couldn't rotate the storage key", "error", err)
+		}
+	})
+	o.wg.Go(func() {
 		if err := (api.Server{Handler: a.Local(), Log: o.log}).Serve(ctx, l); err != nil {
 			o.log.Error("the API failed", "error", err)
 		}
@@ -93,7 +98,7 @@ func (o *Offline) newAPI() (*api.API, error) {
 			made, err := o.Deploy(ctx, rpc)
 			return deployed(made), err
 		},
-		Rotate: o.Rotate, Doctor: o.doctor, Authorize: tokens{}.authorize, Log: o.log,
+		Rotate: o.Rotate, RotateStorage: o.RotateStorage, StorageRotation: o.StorageRotation, Doctor: o.doctor, Authorize: tokens{}.authorize, Log: o.log,
 	})
 }
 

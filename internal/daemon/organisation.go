@@ -38,6 +38,7 @@ type Organisation struct {
 
 	lock      *statedir.Lock
 	announced func(ctx context.Context) // before a node key comes into use that partners may not know
+	storage   storage
 
 	deploying sync.Mutex // one deployment at a time
 	mu        sync.Mutex // guards Config.Anchor, which a deployment changes
@@ -85,7 +86,7 @@ type Watcher struct {
 
 // Open locks and opens a state directory.
 func Open(ctx context.Context, dir statedir.Dir, c config.Config, keys *crypto.Keyring, log *slog.Logger, w Watcher) (o *Organisation, err error) {
-	o = &Organisation{Dir: dir, Config: c, Keys: keys, announced: w.Announced}
+	o = &Organisation{Dir: dir, Config: c, Keys: keys, announced: w.Announced, storage: storage{begun: make(chan struct{}, 1), seam: w.Seam}}
 	if o.lock, err = dir.Lock(); err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func (d *Daemon) newAPI() (*api.API, error) {
 		Anchoring: func(ctx context.Context) (queue.Status, error) { return d.Queue().Status(ctx) },
 		Prove:     func(ctx context.Context, file []byte) ([]byte, error) { return d.Queue().Prove(ctx, file) },
 		Backup:    d.Backup,
-		Deploy:    d.deploy, Rotate: d.Rotate, Doctor: d.doctor, Authorize: tokens.authorize, Log: d.log,
+		Deploy:    d.deploy, Rotate: d.Rotate, RotateStorage: d.RotateStorage, StorageRotation: d.StorageRotation, Doctor: d.doctor, Authorize: tokens.authorize, Log: d.log,
 	})
 }
 
