@@ -58,6 +58,8 @@ func (a *API) routes() []route {
 		{scope: Read, method: "GET", path: "/transfers/{id}", id: "get-transfer", summary: "One transfer or notarisation; with wait, once it has come that far", add: answer(a, a.getTransfer)},
 		{scope: Send, method: "POST", path: "/transfers/{id}/cancel", id: "cancel", summary: "Stop a transfer that is not delivered", add: answer(a, a.cancel)},
 		{scope: Admin, method: "POST", path: "/transfers/{id}/erase", id: "erase", summary: "Destroy what a transfer or notarisation carried, here: payload, key and opening; records and proofs are kept", add: answer(a, a.erase)},
+		{scope: Admin, method: "POST", path: "/transfers/{id}/refuse-erase", id: "refuse-erase", summary: "Say no to a partner's request to erase; it gets a signed answer", add: answer(a, a.refuseErase)},
+		{scope: Read, method: "GET", path: "/transfers/{id}/erasure", id: "erasure", summary: "The partner's signed answer to our request to erase", add: file(a, a.erasure), produces: "application/json"},
 		{scope: Admin, method: "POST", path: "/transfers/{id}/hold", id: "hold", summary: "Keep a transfer from being erased, by retention too", add: answer(a, a.hold)},
 		{scope: Admin, method: "POST", path: "/transfers/{id}/release", id: "release", summary: "End a hold", add: answer(a, a.release)},
 		{scope: Send, method: "POST", path: "/transfers/{id}/accept", id: "accept", summary: "Accept what was received, for good; the sender gets a signed receipt that says so", add: answer(a, a.accept), consumes: true, body: applicationBody},

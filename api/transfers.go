@@ -252,6 +252,12 @@ func transferJSON(v exchange.View) apitype.Transfer {
 	if !v.Digest.IsZero() {
 		out.SHA256 = v.Digest.Hex()
 	}
+	if a := v.Asking; a.Asked != 0 {
+		out.AskedPartner = &apitype.AskedPartner{At: time.UnixMilli(a.Asked).UTC(), Answer: string(a.Answer), AnsweredAt: optionalTime(a.Answered), Reason: a.Reason}
+	}
+	if a := v.Asking; a.Requested != 0 {
+		out.EraseRequest = &apitype.EraseRequest{At: time.UnixMilli(a.Requested).UTC(), Answer: string(a.Said)}
+	}
 	out.Expires, out.ErasedAt, out.HeldAt = optionalTime(v.Expires), optionalTime(v.Erased), optionalTime(v.Hold.Since)
 	return out
 }

@@ -127,6 +127,12 @@ func (k *Keyring) SignHeads(h record.Heads) (record.Signed[record.Heads], error)
 	return record.Sign(h, k.signerUnder(h.Card))
 }
 
+// SignErasure signs an answer to a request to erase.
+func (k *Keyring) SignErasure(e record.Erasure) (record.Signed[record.Erasure], error) {
+	e.Header = header[record.Erasure](k, e.Header)
+	return record.Sign(e, k.signerUnder(e.Card))
+}
+
 // nodeSigner signs what the network's handshakes need signed.
 type nodeSigner struct {
 	hidden

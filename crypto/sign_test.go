@@ -69,6 +69,10 @@ func TestEveryRecordOpensWithTheCard(t *testing.T) {
 			s, err := k.SignHeads(record.Heads{Header: h, Partner: other.Org()})
 			return reopen(s, err, card, record.OpenHeads)
 		},
+		"erasure": func() (record.Nonce, error) {
+			s, err := k.SignErasure(record.Erasure{Header: h, Asker: other.Org(), Manifest: id, Answer: record.AnswerErased})
+			return reopen(s, err, card, record.OpenErasure)
+		},
 		"notarisation": func() (record.Nonce, error) {
 			s, err := k.SignNotarization(record.Notarization{Header: h, Root: root})
 			return reopen(s, err, card, record.OpenNotarization)
@@ -113,6 +117,8 @@ func headerOf(body any) record.Header {
 	case record.Void:
 		return b.Header
 	case record.Heads:
+		return b.Header
+	case record.Erasure:
 		return b.Header
 	case record.Notarization:
 		return b.Header

@@ -30,6 +30,8 @@ const (
 	TransferErased    Type = "transfer.erased"
 	TransferHeld      Type = "transfer.held"
 	TransferReleased  Type = "transfer.released"
+	EraseRequested    Type = "erase.requested"
+	EraseAnswered     Type = "erase.answered"
 	AnchorIncluded    Type = "anchor.included"
 	AnchorFinal       Type = "anchor.final"
 	AnchorReorged     Type = "anchor.reorged"
@@ -46,7 +48,7 @@ type Event struct {
 	Bundle  record.TransferID `json:"bundle,omitzero"`  // instead of ID: all messages of this bundle
 	Partner record.OrgID      `json:"partner,omitzero"` // the transfer's, or who it is about
 	Kind    record.ItemKind   `json:"kind,omitzero"`    // of the transfer
-	State   string            `json:"state,omitzero"`   // of a partner.changed: the partner's
+	State   string            `json:"state,omitzero"`   // of a partner.changed: the partner's; of an erase.answered: the answer
 	Reason  string            `json:"reason,omitzero"`  // why it failed or was refused
 	Text    string            `json:"text,omitzero"`    // of an alarm: what contradicts what
 	By      string            `json:"by,omitzero"`      // who erased, held or released it here

@@ -56,6 +56,9 @@ type Config struct {
 	Retain     Retention
 	Checking   Checking
 
+	// OnRequest is what to do when a partner asks to erase: OnRequestAsk unless set.
+	OnRequest string
+
 	// Tickets and Doorway are for pairing; without them there is none.
 	Tickets *Tickets
 	Doorway Doorway

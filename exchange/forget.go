@@ -25,19 +25,30 @@ func (t Transfer) bare() bool { return t.ErasedBy == ByErase }
 // The error is of kind Conflict as long as the transfer is under way or on
 // hold.
 func (x *Exchange) Erase(ctx context.Context, id record.TransferID, who string) (View, error) {
+	return x.eraseOne(ctx, id, who, false)
+}
+
+// EraseAndAsk is Erase that asks the partner to erase it, too: see Asking. The
+// answer comes when the partner is there, and has decided.
+func (x *Exchange) EraseAndAsk(ctx context.Context, id record.TransferID, who string) (View, error) {
+	return x.eraseOne(ctx, id, who, true)
+}
+
+func (x *Exchange) eraseOne(ctx context.Context, id record.TransferID, who string, ask bool) (View, error) {
 	var garbage blobstore.FileID
 	x.at(BeforeErased)
 	err := x.Journal.Update(ctx, func(tx blobstore.Tx) error {
 		garbage = blobstore.FileID{}
 		t, err := getItem(tx, id)
-		if err != nil || t.bare() {
+		if err == nil && !t.bare() {
+			if err = x.mayErase(tx, t); err == nil {
+				garbage, err = x.forget(tx, t, who)
+			}
+		}
+		if err != nil || !ask {
 			return err
 		}
-		if err := x.mayErase(tx, t); err != nil {
-			return err
-		}
-		garbage, err = x.forget(tx, t, who)
-		return err
+		return x.ask(tx, t)
 	})
 	if err != nil {
 		return View{}, err
@@ -89,7 +100,14 @@ func (x *Exchange) forget(tx blobstore.Tx, t Transfer, who string) (garbage blob
 	if err := t.put(tx); err != nil {
 		return garbage, err
 	}
-	return garbage, x.tellBy(tx, event.TransferErased, t, who)
+	if err := x.tellBy(tx, event.TransferErased, t, who); err != nil {
+		return garbage, err
+	}
+	a, err := askingOf(tx, t.ID)
+	if err == nil && a.Requested != 0 {
+		err = x.answerRequest(tx, t, record.AnswerErased, "")
+	}
+	return garbage, err
 }
 
 // forgetOpening destroys the opening of the transfer's item. In a bundle its

@@ -74,6 +74,8 @@ func frames() [][]byte {
 		rawFrame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","proof":{"record":1}}`),
 		rawFrame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","void":`+someRecord+`}`),
 		rawFrame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","receipt":`+someRecord+`}`),
+		rawFrame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","erase":true}`),
+		rawFrame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","erasure":`+someRecord+`}`),
 		rawFrame(frameAck, `{"ok":true,"retry":true}`),
 		rawFrame(77, "of a later version"),
 		{0, 0, 0, 0, 1},

@@ -25,15 +25,9 @@ func wireFrames(t *testing.T) []goldenFrame {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := os.ReadFile(filepath.Join("..", "docs", "spec", "testdata", "receipt-accepted.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	accepted, err := record.ParseEnvelope(bytes.TrimRight(raw, "\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	proven, err := os.ReadFile(filepath.Join("..", "docs", "spec", "testdata", "card-file-proof.json"))
+	dir := filepath.Join("..", "docs", "spec", "testdata")
+	accepted, erasure := goldenRecord(t, dir, "receipt-accepted.json"), goldenRecord(t, dir, "erasure.json")
+	proven, err := os.ReadFile(filepath.Join(dir, "card-file-proof.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +59,8 @@ func wireFrames(t *testing.T) []goldenFrame {
 		goldenOf(t, "news: the application accepted (the receipt of receipt-accepted.json)", frameNews, news{Transfer: id, Receipt: accepted}),
 		goldenOf(t, "news: where a card is anchored (the proof of card-file-proof.json)", frameNews, news{Proof: card.Proof}),
 		goldenOf(t, "news: where a manifest is anchored, with the state proof (both of evidence-state-proof.json)", frameNews, provenNews(t, id)),
+		goldenOf(t, "news: a request to erase", frameNews, news{Transfer: id, Erase: true}),
+		goldenOf(t, "news: the answer to one (that of erasure.json)", frameNews, news{Transfer: id, Erasure: erasure}),
 		goldenOf(t, "an ack", frameAck, ack{OK: true}),
 		goldenOf(t, "an ack that asks for the same again later", frameAck, ack{Retry: true}),
 	}

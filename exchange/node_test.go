@@ -42,6 +42,8 @@ type node struct {
 	alone  atomic.Bool // has no chain
 	retain exchange.Retention
 	checks exchange.Checking
+
+	onRequest string // what to do when a partner asks to erase
 }
 
 func newNode(t testing.TB, name string) *node {
@@ -115,7 +117,7 @@ func (n *node) begin() {
 				(*f)(p)
 			}
 		},
-		Retain: n.retain, Checking: n.checks,
+		Retain: n.retain, Checking: n.checks, OnRequest: n.onRequest,
 		Retry: exchange.Retry{First: 20 * time.Millisecond, Longest: 200 * time.Millisecond},
 	})
 	n.host.Handle(exchange.ProtocolTransfer, func(ctx context.Context, c *p2p.Conn) { n.ServeTransfer(ctx, c) })

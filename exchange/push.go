@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -15,13 +16,18 @@ import (
 )
 
 // push is one thing that a partner is to be told, as the journal holds it
-// behind the partner's key: the proof of a record that both have, a void, or
-// the application's word.
+// behind the partner's key: the proof of a record that both have, a void, the
+// application's word, that we ask it to erase, or our answer to that.
 type push struct {
 	Transfer record.TransferID `json:"transfer,omitzero"` // zero: it is about a card
 	Proof    record.RecordID   `json:"proof,omitzero"`
 	Void     bool              `json:"void,omitzero"`
 	Word     bool              `json:"word,omitzero"`
+	Ask      bool              `json:"ask,omitzero"`
+	Erasure  bool              `json:"erasure,omitzero"`
+	// At is when, of what may have to be told once more: such an entry takes the
+	// place of the one before, and is not forgotten with it. In ns since 1970.
+	At int64 `json:"at,omitzero"`
 }
 
 // put queues it; the same once more changes nothing.
@@ -30,7 +36,12 @@ func (p push) put(tx blobstore.Tx, org record.OrgID) error {
 	if err != nil {
 		return err
 	}
-	return tx.Set(orgKey(tx, prefixPush, org)+tx.Index("push", raw), append(org.Key(), raw...))
+	p.At = 0
+	what, err := record.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return tx.Set(orgKey(tx, prefixPush, org)+tx.Index("push", what), append(org.Key(), raw...))
 }
 
 func pushVoid(tx blobstore.Tx, t Transfer) error {
@@ -117,6 +128,8 @@ type news struct {
 	State    jsontext.Value    `json:"state,omitzero"` // the state proof of its anchor, if there is one
 	Void     record.Envelope   `json:"void,omitzero"`
 	Receipt  record.Envelope   `json:"receipt,omitzero"` // the application's word on the item
+	Erase    bool              `json:"erase,omitzero"`   // the other side is asked to erase it
+	Erasure  record.Envelope   `json:"erasure,omitzero"` // the answer to that
 }
 
 // ack answers news, and a hello. Not OK means that it does not hold, or, with
@@ -216,10 +229,16 @@ func (x *Exchange) forgetPushes(ctx context.Context, org record.OrgID, done []an
 	}
 	return x.Journal.Update(ctx, func(tx blobstore.Tx) error {
 		for _, d := range done {
+			if now, err := tx.Get(d.Key); err == nil && !bytes.Equal(now, d.Value) {
+				continue // it is to be told once more
+			}
 			if err := tx.Delete(d.Key); err != nil {
 				return err
 			}
 			if err := endVoid(tx, org, d); err != nil {
+				return err
+			}
+			if err := asked(tx, x.Now().UnixMilli(), d); err != nil {
 				return err
 			}
 		}
@@ -286,6 +305,14 @@ func (x *Exchange) newsOf(ctx context.Context, e blobstore.Entry) (p push, n new
 			n.Void, err = getRecord(tx, voidKey(p.Transfer))
 			return err
 		}
+		if p.Ask {
+			n.Erase = true
+			return nil
+		}
+		if p.Erasure {
+			n.Erasure, err = getRecord(tx, ownErasureKey(p.Transfer))
+			return err
+		}
 		if p.Word {
 			n.Receipt, err = getReceipt(tx, p.Transfer, receiptWord)
 			return err
@@ -349,6 +376,10 @@ func (x *Exchange) takeNews(ctx context.Context, from record.OrgID, n news) ack 
 		err = x.takeProof(ctx, from, n)
 	case !n.Receipt.IsZero():
 		err = x.takeWord(ctx, from, n)
+	case n.Erase:
+		err = x.takeRequest(ctx, from, n)
+	case !n.Erasure.IsZero():
+		err = x.takeErasure(ctx, from, n)
 	default:
 		a.Receipt, err = x.takeVoid(ctx, from, n)
 	}

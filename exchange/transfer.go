@@ -104,6 +104,7 @@ type View struct {
 	Alias     string   // the partner's, "" if it was removed
 	BytesDone int64    // of the document
 	Hold      Hold
+	Asking    Asking
 	Anchor    queue.State
 }
 
@@ -138,6 +139,8 @@ const (
 	prefixBundled blobstore.Key = "x/q/" // <org>/<ordinal of its last message>: our bundle
 	prefixPlace   blobstore.Key = "x/z/" // <org>/: the last ordinal in its queue of messages
 	prefixHold    blobstore.Key = "x/1/" // <transfer>: who holds it, and since when
+	prefixAsking  blobstore.Key = "x/2/" // <transfer>: what the two sides asked each other to erase
+	prefixErasure blobstore.Key = "x/3/" // <transfer>/in, /out: the partner's signed answer to that, and ours
 	prefixAlarm   blobstore.Key = "x/l/" // <org>/: the alarms about it that were told not long ago
 )
 
@@ -323,6 +326,9 @@ func (x *Exchange) view(tx blobstore.ReadTx, t Transfer) (View, error) {
 	}
 	t = v.Transfer
 	if v.Hold, err = holdOf(tx, t.ID); err != nil {
+		return v, err
+	}
+	if v.Asking, err = askingOf(tx, t.ID); err != nil {
 		return v, err
 	}
 	if p, err := x.Book.ByOrg(t.Partner); err == nil {

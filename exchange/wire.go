@@ -35,7 +35,7 @@ const (
 	frameReceipt frameType = 5  // recipient: the signed receipt
 	frameRefusal frameType = 6  // recipient: why not; sender: there will be no more of it
 	frameHello   frameType = 7  // both: card and presence
-	frameNews    frameType = 8  // either: a proof, receipt or void
+	frameNews    frameType = 8  // either: a proof, receipt or void, or about what to erase
 	frameAck     frameType = 9  // the answer to Hello and News
 	frameWait    frameType = 10 // sender: nothing to send yet, the document is being read
 

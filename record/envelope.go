@@ -156,7 +156,7 @@ func recordName(payloadType string) string {
 		return ""
 	}
 	switch s {
-	case "card", "presence", "manifest", "receipt", "void", "notarization", "heads":
+	case "card", "presence", "manifest", "receipt", "void", "notarization", "heads", "erasure":
 		return s
 	}
 	return ""
@@ -189,7 +189,7 @@ func (h Header) check(name string) error {
 
 // Body is a record's payload.
 type Body interface {
-	Card | Presence | Manifest | Receipt | Void | Notarization | Heads
+	Card | Presence | Manifest | Receipt | Void | Notarization | Heads | Erasure
 	// check holds the rules that need nothing but the payload.
 	check() error
 }
@@ -254,6 +254,8 @@ func nameOf[T Body]() string {
 		return "void"
 	case Heads:
 		return "heads"
+	case Erasure:
+		return "erasure"
 	default:
 		return "notarization"
 	}
@@ -274,6 +276,8 @@ func headerOf[T Body](body T) Header {
 	case Notarization:
 		return b.Header
 	case Heads:
+		return b.Header
+	case Erasure:
 		return b.Header
 	}
 	return Header{}

@@ -15,7 +15,7 @@ import (
 // input of the files that match.
 func seedWith(f *testing.F, refused string) {
 	f.Helper()
-	for _, name := range []string{"card", "presence", "manifest", "receipt", "receipt-accepted", "receipt-bundle", "void", "heads", "notarization", "opening", "card-file"} {
+	for _, name := range []string{"card", "presence", "manifest", "receipt", "receipt-accepted", "receipt-bundle", "void", "heads", "notarization", "erasure", "opening", "card-file"} {
 		b, err := os.ReadFile(testdata + name + ".json")
 		if err != nil {
 			f.Fatal(err)
@@ -60,7 +60,7 @@ func FuzzParseEnvelope(f *testing.F) {
 // FuzzOpen tries every Open function on every payload, signed as it should be,
 // so that what is behind the signature is reached.
 func FuzzOpen(f *testing.F) {
-	for _, file := range []string{"card", "presence", "manifest", "receipt", "receipt-accepted", "receipt-bundle", "void", "heads", "notarization"} {
+	for _, file := range []string{"card", "presence", "manifest", "receipt", "receipt-accepted", "receipt-bundle", "void", "heads", "notarization", "erasure"} {
 		b, err := os.ReadFile(testdata + file + ".json")
 		if err != nil {
 			f.Fatal(err)
@@ -81,7 +81,7 @@ func FuzzOpen(f *testing.F) {
 		switch name {
 		case "presence":
 			sign = signWith("a node")
-		case "receipt":
+		case "receipt", "erasure":
 			sign = signWith("b signing")
 		}
 		e, err := record.ParseEnvelope(forge("application/vnd.dxd."+name+".v1+json", payload, sign))
@@ -100,6 +100,7 @@ func FuzzOpen(f *testing.F) {
 		reencodes(t, payload, e, func(e record.Envelope) (record.Signed[record.Receipt], error) { return record.OpenReceipt(e, b) })
 		reencodes(t, payload, e, func(e record.Envelope) (record.Signed[record.Void], error) { return record.OpenVoid(e, a) })
 		reencodes(t, payload, e, func(e record.Envelope) (record.Signed[record.Heads], error) { return record.OpenHeads(e, a) })
+		reencodes(t, payload, e, func(e record.Envelope) (record.Signed[record.Erasure], error) { return record.OpenErasure(e, b) })
 		reencodes(t, payload, e, func(e record.Envelope) (record.Signed[record.Notarization], error) {
 			return record.OpenNotarization(e, a)
 		})

@@ -30,11 +30,29 @@ type Transfer struct {
 	HeldAt    *time.Time        `json:"held_at,omitempty"`
 	HeldBy    string            `json:"held_by,omitempty" doc:"Who asked for it: socket, or token"`
 	RequestID string            `json:"request_id,omitempty"`
-	Created   time.Time         `json:"created"`
-	Updated   time.Time         `json:"updated"`
-	Expires   *time.Time        `json:"expires,omitempty" doc:"When delivery is given up"`
+
+	AskedPartner *AskedPartner `json:"asked_partner,omitempty" doc:"We asked the partner to erase it, too"`
+	EraseRequest *EraseRequest `json:"erase_request,omitempty" doc:"The partner asked us to erase it, too"`
+
+	Created time.Time  `json:"created"`
+	Updated time.Time  `json:"updated"`
+	Expires *time.Time `json:"expires,omitempty" doc:"When delivery is given up"`
 	// Application stands only where one transfer is asked for, not in lists.
 	Application string `json:"application,omitempty" doc:"What the recipient's application said when it accepted or refused; not in lists"`
+}
+
+// AskedPartner is a request to the partner to erase a transfer, and its answer.
+type AskedPartner struct {
+	At         time.Time  `json:"at"`
+	Answer     string     `json:"answer" enum:",erased,refused,unknown" doc:"Empty as long as there is none; unknown if it does not know the transfer, or its version knows no such request"`
+	AnsweredAt *time.Time `json:"answered_at,omitempty"`
+	Reason     string     `json:"reason,omitempty" doc:"Why it refused"`
+}
+
+// EraseRequest is a request of the partner, and our answer.
+type EraseRequest struct {
+	At     time.Time `json:"at"`
+	Answer string    `json:"answer" enum:",erased,refused" doc:"Empty as long as there is none"`
 }
 
 // Submitted is the answer to a document that was handed over: it is queued,

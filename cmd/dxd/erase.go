@@ -11,7 +11,8 @@ import (
 )
 
 func (a *app) eraseCommand() *cobra.Command {
-	return &cobra.Command{
+	var o eraseOptions
+	cmd := &cobra.Command{
 		Use:   "erase ID",
 		Short: "Destroy what a transfer carried, here",
 		Long: `Destroy what a transfer or a notarisation carried, here: the payload, its key,
@@ -25,12 +26,46 @@ is not touched.
 
 What is under way can't be erased: dxd cancel ends it. What is on hold can't be
 either: see dxd hold. Old copies on the disk are out of reach for good after
-dxd key rotate storage.`,
-		Example:           `  dxd erase 0190b8f0-3c5e-7abc-8def-0123456789ab`,
+dxd key rotate storage.
+
+--ask-partner asks the other side to erase it as well. It decides by its own
+erase.on_request; its signed answer is kept, and dxd transfer shows it. A partner
+that is away is asked when it is back.
+
+A partner that asks so is told of in the event erase.requested. dxd erase says
+yes, dxd erase --refuse says no.`,
+		Example: `  dxd erase 0190b8f0-3c5e-7abc-8def-0123456789ab
+  dxd erase 0190b8f0-3c5e-7abc-8def-0123456789ab --ask-partner
+  dxd erase 0190b8f0-3c5e-7abc-8def-0123456789ab --refuse --reason "we must keep it until 2031"`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeTransfer,
-		RunE:              a.online(a.onTransfer((*client.Client).Erase, "erased", erasedText)),
 	}
+	cmd.RunE = a.online(func(ctx context.Context, c *client.Client, args []string) error {
+		if o.reason != "" && !o.refuse {
+			return usagef("--reason goes with --refuse")
+		}
+		return a.onTransfer(o.do, "erased", erasedText)(ctx, c, args)
+	})
+	cmd.Flags().BoolVar(&o.ask, "ask-partner", false, "ask the partner to erase it, too")
+	cmd.Flags().BoolVar(&o.refuse, "refuse", false, "erase nothing: say no to the partner, who asked for it")
+	cmd.Flags().StringVar(&o.reason, "reason", "", "with --refuse: why, for the people on the other side")
+	cmd.MarkFlagsMutuallyExclusive("ask-partner", "refuse")
+	return cmd
+}
+
+type eraseOptions struct {
+	ask, refuse bool
+	reason      string
+}
+
+func (o eraseOptions) do(c *client.Client, ctx context.Context, id record.TransferID) (apitype.Transfer, error) {
+	switch {
+	case o.ask:
+		return c.EraseAndAsk(ctx, id)
+	case o.refuse:
+		return c.RefuseErase(ctx, id, o.reason)
+	}
+	return c.Erase(ctx, id)
 }
 
 func (a *app) holdCommand() *cobra.Command {
@@ -68,8 +103,43 @@ func (a *app) onTransfer(do func(*client.Client, context.Context, record.Transfe
 		if err != nil {
 			return err
 		}
-		return a.print(t, field{"id", t.ID.String()}, field{"state", t.State}, field{name, text(t)})
+		return a.print(t, field{"id", t.ID.String()}, field{"state", t.State}, field{name, text(t)},
+			field{"partner asked", askedText(t)}, field{"partner asks", requestText(t)})
 	}
+}
+
+// askedText says what became of our request to the partner to erase.
+func askedText(t apitype.Transfer) string {
+	p := t.AskedPartner
+	if p == nil {
+		return ""
+	}
+	s := "to erase it, " + localTime(p.At)
+	switch {
+	case p.Answer == "":
+		return s + "; no answer yet"
+	case p.Answer == "unknown":
+		return s + "; it does not know the transfer, or is of a version that can't be asked"
+	case p.AnsweredAt != nil:
+		s += "; " + p.Answer + " " + localTime(*p.AnsweredAt)
+	}
+	if p.Reason != "" {
+		s += ": " + p.Reason
+	}
+	return s
+}
+
+// requestText says what became of the partner's request to us.
+func requestText(t apitype.Transfer) string {
+	p := t.EraseRequest
+	if p == nil {
+		return ""
+	}
+	s := "to erase it, " + localTime(p.At)
+	if p.Answer == "" {
+		return s + "; not answered yet"
+	}
+	return s + "; " + p.Answer
 }
 
 // heldText says since when a transfer is on hold, and who asked for it.

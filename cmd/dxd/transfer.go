@@ -68,7 +68,7 @@ func (a *app) printTransfer(t apitype.Transfer) error {
 		field{"id", t.ID.String()}, field{"way", t.Direction}, field{"partner", t.Partner}, field{"organisation", organisation},
 		field{"kind", string(t.Kind)}, field{"name", t.Name}, field{"type", t.Type},
 		field{"size", size}, field{"sha256", t.SHA256},
-		field{"state", state}, field{"application", strings.TrimSpace(t.Application)}, field{"across", done}, field{"anchor", t.Anchor}, field{"erased", erasedText(t)}, field{"held", heldText(t)},
+		field{"state", state}, field{"application", strings.TrimSpace(t.Application)}, field{"across", done}, field{"anchor", t.Anchor}, field{"erased", erasedText(t)}, field{"held", heldText(t)}, field{"partner asked", askedText(t)}, field{"partner asks", requestText(t)},
 		field{"wire bytes", strconv.FormatInt(t.WireBytes, 10)}, field{"request id", t.RequestID},
 		field{"created", localTime(t.Created)}, field{"updated", localTime(t.Updated)}, field{"given up at", expires})
 }

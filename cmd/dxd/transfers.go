@@ -106,6 +106,9 @@ func (a *app) transfers(ctx context.Context, c *client.Client, o listOptions) er
 		if t.Erased {
 			state += ", erased"
 		}
+		if t.EraseRequest != nil && t.EraseRequest.Answer == "" {
+			state += ", to be erased?"
+		}
 		if t.Held {
 			state += ", held"
 		}

@@ -29,6 +29,7 @@ type Config struct {
 	Anchor    Anchor
 	Retain    Retain
 	Check     Check
+	Erase     Erase
 }
 
 // Transport says how partners are reached.
@@ -68,6 +69,11 @@ type Check struct {
 	Pace  Size          // a second
 }
 
+// Erase says how others may have something erased.
+type Erase struct {
+	OnRequest string // of a partner: "ask", "always" or "never"
+}
+
 // Default is the configuration of an empty dxd.toml.
 func Default() Config {
 	return Config{
@@ -82,6 +88,7 @@ func Default() Config {
 		},
 		Retain: Retain{Sent: 7 * day, Events: 30 * day},
 		Check:  Check{Every: 30 * day, Pace: 4 << 20},
+		Erase:  Erase{OnRequest: "ask"},
 	}
 }
 

@@ -65,6 +65,8 @@ events = "12h"
 [check]
 every = "90d"
 pace = "512KiB"
+[erase]
+on_request = "never"
 `
 
 func TestFileSetsEveryKey(t *testing.T) {
@@ -85,6 +87,7 @@ func TestFileSetsEveryKey(t *testing.T) {
 		},
 		Retain: Retain{day, 90 * day, 12 * time.Hour},
 		Check:  Check{90 * day, 512 << 10},
+		Erase:  Erase{"never"},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v\nwant %+v", c, want)

@@ -58,6 +58,8 @@ func settings() []setting {
 			one(func(c *Config) *time.Duration { return &c.Check.Every }, parseEvery)},
 		{"check.pace", "DXD_CHECK_PACE", false,
 			one(func(c *Config) *Size { return &c.Check.Pace }, parseSize)},
+		{"erase.on_request", "DXD_ERASE_ON_REQUEST", false,
+			one(func(c *Config) *string { return &c.Erase.OnRequest }, oneOf("ask", "always", "never"))},
 	}
 }
 

@@ -74,4 +74,10 @@ const Template = `# Configuration of dxd. Each line that is commented out shows 
 # ("30d", "12h", "never"), and so many bytes a second.
 # every = "30d"
 # pace = "4MiB"
+
+[erase]
+# When a partner asks that something be erased here, too: "ask" tells people and
+# applications (the event erase.requested), who answer; "always" erases it,
+# unless it is on hold, and "never" refuses.
+# on_request = "ask"
 `
