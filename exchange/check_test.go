@@ -107,6 +107,10 @@ func TestADamagedPayloadIsAnAlarmOnce(t *testing.T) {
 	if broken, err := b.Broken(t.Context(), 10); err != nil || len(broken) != 1 {
 		t.Errorf("a file that is gone: %v, %v", broken, err)
 	}
+	b.erase(ids[0])
+	if broken, err := b.Broken(t.Context(), 10); err != nil || len(broken) != 0 {
+		t.Errorf("what is erased is still broken: %v, %v", broken, err)
+	}
 }
 
 func TestACheckGoesOnWhereItWas(t *testing.T) {

@@ -52,6 +52,9 @@ func eraseBodies(tx blobstore.Tx, t Transfer) error {
 		if err := tx.Delete(contentKey(id)); err != nil {
 			return err
 		}
+		if err := tx.Delete(prefixBroken + blobstore.Key(id[:])); err != nil { // what is not here is not damaged
+			return err
+		}
 	}
 	return nil
 }
