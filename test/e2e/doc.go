@@ -3,7 +3,6 @@
 // middle of a file, a chain that is away, flipped bits, and an observer of the
 // wire, the disks and the logs.
 //
-// It never reaches into a daemon that runs: it has the client, the state
-// directory, the network, signals, and the seam that ends the process at a
-// commit point.
+// It never reaches into a daemon that runs, and has of its own only what one of
+// its tests needs: what suites share is in test/party.
 package e2e

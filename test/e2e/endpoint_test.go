@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dxd/internal/devchain"
+	"dxd/test/party"
 )
 
 func TestAnEndpointThatFailsHoldsUpNoDocument(t *testing.T) {
@@ -29,28 +30,28 @@ func TestAnEndpointThatFailsHoldsUpNoDocument(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			a, b := newOrg(t, "alpha"), newOrg(t, "beta")
-			right, wrong := newChain(t, a, b), c.serve(t)
-			for _, o := range []*org{a, b} {
-				o.anchorAt(wrong)
-				if took := o.start(); took > maxReady {
+			a, b := party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
+			right, wrong := party.NewChain(t, a, b), c.serve(t)
+			for _, o := range []*party.Org{a, b} {
+				o.AnchorAt(wrong)
+				if took := o.Start(); took > maxReady {
 					t.Errorf("ready after %s", took)
 				}
 			}
-			pair(a, b)
-			all := exchangeDocuments(a, b)
-			said := a.anchorTrouble()
+			party.Pair(a, b)
+			all := party.ExchangeDocuments(a, b)
+			said := a.AnchorTrouble()
 			t.Log(said)
 			if !strings.Contains(said, c.want) {
 				t.Errorf("%q does not say %q", said, c.want)
 			}
-			for _, o := range []*org{a, b} {
-				o.stop()
-				o.anchorAt(right.url)
-				o.start()
+			for _, o := range []*party.Org{a, b} {
+				o.Stop()
+				o.AnchorAt(right.URL)
+				o.Start()
 			}
 			for _, s := range all {
-				right.proven(s)
+				right.Proven(s)
 			}
 		})
 	}
@@ -74,25 +75,25 @@ func neverAnswer(_ http.ResponseWriter, r *http.Request) {
 
 func otherChain(t *testing.T) string {
 	other, err := devchain.Start(devchain.Config{ChainID: 4242})
-	check(t, err)
-	t.Cleanup(func() { check(t, other.Close()) })
+	party.Check(t, err)
+	t.Cleanup(func() { party.Check(t, other.Close()) })
 	return other.URL()
 }
 
 // A daemon must stop at once, too, while an endpoint keeps it waiting.
 func TestAnEndpointThatNeverAnswersHoldsUpNoStop(t *testing.T) {
 	t.Parallel()
-	a := newOrg(t, "alpha")
+	a := party.NewOrg(t, "alpha")
 	asked := make(chan struct{}, 1)
-	a.anchorAt(answering(func(w http.ResponseWriter, r *http.Request) {
+	a.AnchorAt(answering(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case asked <- struct{}{}:
 		default:
 		}
 		neverAnswer(w, r)
 	})(t))
-	a.start()
-	timer := time.NewTimer(patience)
+	a.Start()
+	timer := time.NewTimer(party.Patience)
 	defer timer.Stop()
 	select {
 	case <-asked:
@@ -100,7 +101,7 @@ func TestAnEndpointThatNeverAnswersHoldsUpNoStop(t *testing.T) {
 		t.Fatal("nobody asked the endpoint")
 	}
 	begun := time.Now()
-	a.stop()
+	a.Stop()
 	if took := time.Since(begun); took > maxReady {
 		t.Errorf("the stop took %s", took)
 	}

@@ -17,6 +17,7 @@ import (
 	"dxd/api/apitype"
 	"dxd/client"
 	"dxd/record"
+	"dxd/test/party"
 )
 
 // consumer is the application that reads events through `dxd events`, and is
@@ -24,7 +25,7 @@ import (
 type consumer struct {
 	t      *testing.T
 	binary string
-	of     *org
+	of     *party.Org
 	last   int64                      // number of the last event that it saw
 	seen   map[record.TransferID]bool // whose arrival it saw
 	runs   int
@@ -36,15 +37,15 @@ func (c *consumer) run(lines, arrivals int, end os.Signal) {
 	c.t.Helper()
 	c.runs++
 	acked := c.acked()
-	cmd := exec.Command(c.binary, "events", "--dir", c.of.dir, "--follow", "--name", "app", "--json")
+	cmd := exec.Command(c.binary, "events", "--dir", c.of.Dir, "--follow", "--name", "app", "--json")
 	out, err := cmd.StdoutPipe()
-	check(c.t, err)
-	check(c.t, cmd.Start())
-	stuck := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() }) // and then too few have arrived
+	party.Check(c.t, err)
+	party.Check(c.t, cmd.Start())
+	stuck := time.AfterFunc(party.Patience, func() { _ = cmd.Process.Kill() }) // and then too few have arrived
 	previous := int64(0)
 	for scanner, n := bufio.NewScanner(out), 0; scanner.Scan(); {
 		var e apitype.Event
-		check(c.t, json.Unmarshal(scanner.Bytes(), &e))
+		party.Check(c.t, json.Unmarshal(scanner.Bytes(), &e))
 		switch {
 		case previous == 0 && (e.Seq <= acked || e.Seq > c.last+1):
 			c.t.Errorf("run %d begins with event %d: up to %d were acknowledged, up to %d seen", c.runs, e.Seq, acked, c.last)
@@ -57,13 +58,13 @@ func (c *consumer) run(lines, arrivals int, end os.Signal) {
 			c.seen[e.ID] = true
 		}
 		if n++; n == lines || len(c.seen) == arrivals {
-			check(c.t, cmd.Process.Signal(end))
+			party.Check(c.t, cmd.Process.Signal(end))
 		}
 	}
 	if !stuck.Stop() {
-		c.t.Fatalf("after %d arrivals nothing came for %s", len(c.seen), patience)
+		c.t.Fatalf("after %d arrivals nothing came for %s", len(c.seen), party.Patience)
 	}
-	check(c.t, ignoreExit(cmd.Wait()))
+	party.Check(c.t, party.IgnoreExit(cmd.Wait()))
 	if code := cmd.ProcessState.ExitCode(); end == syscall.SIGTERM && code != 0 {
 		c.t.Errorf("asked to end, it ended with %d", code)
 	}
@@ -72,7 +73,7 @@ func (c *consumer) run(lines, arrivals int, end os.Signal) {
 // acked is up to which event the consumer is done, as the daemon says; 0 before
 // it first came.
 func (c *consumer) acked() (seq int64) {
-	until(c.t, "an answer of the daemon", func() string {
+	party.Until(c.t, "an answer of the daemon", func() string {
 		s, err := c.of.Subscription(c.t.Context(), "app")
 		if err != nil && record.KindOf(err) != record.NotFound {
 			return err.Error()
@@ -87,7 +88,7 @@ func (c *consumer) acked() (seq int64) {
 // file changes that it imports or has opened, so the sources are looked at.
 func buildDxd(t *testing.T) string {
 	t.Helper()
-	check(t, filepath.WalkDir("../../cmd/dxd", func(_ string, _ fs.DirEntry, err error) error { return err }))
+	party.Check(t, filepath.WalkDir("../../cmd/dxd", func(_ string, _ fs.DirEntry, err error) error { return err }))
 	path := filepath.Join(t.TempDir(), "dxd")
 	if out, err := exec.Command("go", "build", "-o", path, "dxd/cmd/dxd").CombinedOutput(); err != nil {
 		t.Fatalf("couldn't build dxd: %v\n%s", err, out)
@@ -96,19 +97,19 @@ func buildDxd(t *testing.T) string {
 }
 
 // sendMany sends documents and messages, several at a time.
-func (o *org) sendMany(to *org, n int) {
+func sendMany(o *party.Org, to *party.Org, n int) {
 	var wg sync.WaitGroup
 	for worker := range 8 {
 		wg.Go(func() {
 			for i := worker; i < n; i += 8 {
 				submit := o.SendMessage
-				s := client.Submission{To: []string{to.alias}}
+				s := client.Submission{To: []string{to.Alias}}
 				if i%4 == 0 {
 					submit, s.Name = o.Client.Send, "small.txt"
 				}
 				body := "number " + time.Now().String()
-				if _, err := submit(o.t.Context(), s, strings.NewReader(body), int64(len(body))); err != nil {
-					o.t.Errorf("transfer %d: %v", i, err)
+				if _, err := submit(o.T.Context(), s, strings.NewReader(body), int64(len(body))); err != nil {
+					o.T.Errorf("transfer %d: %v", i, err)
 				}
 			}
 		})
@@ -119,14 +120,14 @@ func (o *org) sendMany(to *org, n int) {
 func TestAConsumerThatIsKilledSeesEveryEvent(t *testing.T) {
 	t.Parallel()
 	transfers := 2000
-	if raceDetector { // with which everything takes ten times as long
+	if party.RaceDetector { // with which everything takes ten times as long
 		transfers = 300
 	}
-	a, b := newPair(t)
+	a, b := party.NewPair(t)
 	c := &consumer{t: t, binary: buildDxd(t), of: b, seen: map[record.TransferID]bool{}}
 	begun := time.Now()
 	var wg sync.WaitGroup
-	wg.Go(func() { a.sendMany(b, transfers) })
+	wg.Go(func() { sendMany(a, b, transfers) })
 	defer wg.Wait()
 	for len(c.seen) < transfers {
 		c.run(1+rand.IntN(200), transfers, syscall.SIGKILL)
@@ -134,13 +135,13 @@ func TestAConsumerThatIsKilledSeesEveryEvent(t *testing.T) {
 	t.Logf("%d events in %d runs, %s", c.last, c.runs, time.Since(begun).Round(time.Millisecond))
 	// Asked to end, it acknowledges what it has printed.
 	wg.Wait()
-	a.delivered(a.send(b, document{seed: "one more", size: 100}))
+	a.Delivered(a.SendDocument(b, party.Document{Seed: "one more", Size: 100}))
 	c.run(0, transfers+1, syscall.SIGTERM)
 	if acked := c.acked(); acked != c.last {
 		t.Errorf("ended by hand, it has acknowledged %d of %d", acked, c.last)
 	}
 	all, err := b.Transfers(t.Context(), client.Filter{Direction: "in", Limit: 1000})
-	check(t, err)
+	party.Check(t, err)
 	for _, one := range all {
 		if !c.seen[one.ID] {
 			t.Errorf("the arrival of %s was not seen", one.ID)

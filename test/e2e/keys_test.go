@@ -9,6 +9,7 @@ import (
 	"dxd/exchange"
 	"dxd/internal/statedir"
 	"dxd/partner"
+	"dxd/test/party"
 )
 
 func TestAKeyIsRotatedWhileADocumentIsOnItsWay(t *testing.T) {
@@ -21,89 +22,89 @@ func TestAKeyIsRotatedWhileADocumentIsOnItsWay(t *testing.T) {
 }
 
 func rotateUnderWay(t *testing.T, role crypto.Role) {
-	a, b := newOrg(t, "alpha"), newOrg(t, "beta")
-	c := newChain(t, a, b)
-	l := newLink(t, a, b, false)
-	for _, o := range []*org{a, b} {
-		o.anchorAt(c.url)
-		o.start()
+	a, b := party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
+	c := party.NewChain(t, a, b)
+	l := party.NewLink(t, a, b, false)
+	for _, o := range []*party.Org{a, b} {
+		o.AnchorAt(c.URL)
+		o.Start()
 	}
-	pair(a, b)
-	before := exchangeDocuments(a, b)
-	taken := map[sent][]byte{}
+	party.Pair(a, b)
+	before := party.ExchangeDocuments(a, b)
+	taken := map[party.Sent][]byte{}
 	for _, s := range before[:2] {
-		c.proven(s)
-		_, taken[s] = s.from.evidence(s.id)
+		c.Proven(s)
+		_, taken[s] = s.From.ParsedEvidence(s.ID)
 	}
 
-	d := document{seed: "under way", size: 8 << 20}
-	held := l.hold(d.size / 2)
-	flying := sent{from: a, to: b, document: d, id: a.send(b, d)}
-	within(t, patience, "the middle", held)
-	for _, o := range []*org{a, b} {
+	d := party.Document{Seed: "under way", Size: 8 << 20}
+	held := l.Hold(d.Size / 2)
+	flying := party.Sent{From: a, To: b, Document: d, ID: a.SendDocument(b, d)}
+	party.Within(t, party.Patience, "the middle", held)
+	for _, o := range []*party.Org{a, b} {
 		rotated, err := o.RotateKey(t.Context(), string(role), false)
-		check(t, err)
-		if rotated.Key == o.keys.Keys(role)[0] || rotated.Serial != 2 {
-			t.Errorf("%s: %+v", o.name, rotated)
+		party.Check(t, err)
+		if rotated.Key == o.Keys.Keys(role)[0] || rotated.Serial != 2 {
+			t.Errorf("%s: %+v", o.Name, rotated)
 		}
 	}
-	l.release()
-	a.delivered(flying.id)
-	b.keeps(flying.id, d)
-	b.knows(a, 2)
-	a.knows(b, 2)
+	l.Release()
+	a.Delivered(flying.ID)
+	b.Keeps(flying.ID, d)
+	knows(b, a, 2)
+	knows(a, b, 2)
 
-	for _, s := range append(before, append(exchangeDocuments(a, b), flying)...) {
-		c.proven(s) // of those from before, too, whose evidence is taken now
+	for _, s := range append(before, append(party.ExchangeDocuments(a, b), flying)...) {
+		c.Proven(s) // of those from before, too, whose evidence is taken now
 	}
 	for s, evidence := range taken {
-		if r := c.verify(s.document, evidence, s); r.ExitCode() != 0 {
+		if r := c.Verify(s.Document, evidence, s); r.ExitCode() != 0 {
 			t.Errorf("evidence from before the rotation gives %d: %+v", r.ExitCode(), r.Checks)
 		}
 	}
-	for _, o := range []*org{a, b} {
-		o.hasNewKey(role)
+	for _, o := range []*party.Org{a, b} {
+		hasNewKey(o, role)
 	}
 }
 
 // knows waits until the organisation has a card of the other, or a later one.
-func (o *org) knows(other *org, serial int64) {
-	o.t.Helper()
-	until(o.t, "the card of "+other.name, func() string {
-		p, err := o.Partner(o.t.Context(), other.alias)
-		check(o.t, err)
+func knows(o *party.Org, other *party.Org, serial int64) {
+	o.T.Helper()
+	party.Until(o.T, "the card of "+other.Name, func() string {
+		p, err := o.Partner(o.T.Context(), other.Alias)
+		party.Check(o.T, err)
 		if p.Serial < serial {
-			return fmt.Sprintf("%s has card %d", o.name, p.Serial)
+			return fmt.Sprintf("%s has card %d", o.Name, p.Serial)
 		}
 		return ""
 	})
 }
 
 // onDisk is the keyring as its file has it.
-func (o *org) onDisk() *crypto.Keyring {
-	o.t.Helper()
-	d, err := statedir.Open(o.dir)
-	check(o.t, err)
-	keys, err := unlock(d)
-	check(o.t, err)
+func onDisk(o *party.Org) *crypto.Keyring {
+	o.T.Helper()
+	d, err := statedir.Open(o.Dir)
+	party.Check(o.T, err)
+	keys, err := party.Unlock(d)
+	party.Check(o.T, err)
 	return keys
 }
 
 // hasNewKey waits until the older key of the role is gone, where it goes by
 // itself: one that signed goes with the next card, and an account when the
 // chain has said what it holds.
-func (o *org) hasNewKey(role crypto.Role) {
-	o.t.Helper()
-	stays := role == crypto.RoleSigning || role == crypto.RoleAccount && o.config["anchor.rpc"] == ""
-	until(o.t, "the end of the older key", func() string {
-		keys := o.onDisk().Keys(role)
-		if stays || len(keys) == 1 && keys[0] != o.keys.Keys(role)[0] {
+func hasNewKey(o *party.Org, role crypto.Role) {
+	o.T.Helper()
+	stays := role == crypto.RoleSigning || role == crypto.RoleAccount && o.Config["anchor.rpc"] == ""
+	party.Until(o.T, "the end of the older key", func() string {
+		keys := onDisk(o).Keys(role)
+		if stays || len(keys) == 1 && keys[0] != o.Keys.Keys(role)[0] {
 			return ""
 		}
-		return fmt.Sprintf("%s has %d %s keys", o.name, len(keys), role)
+		return fmt.Sprintf("%s has %d %s keys", o.Name, len(keys), role)
 	})
-	if keys := o.onDisk().Keys(role); keys[0] == o.keys.Keys(role)[0] {
-		o.t.Errorf("%s: the older %s key is in use", o.name, role)
+	if keys := onDisk(o).Keys(role); keys[0] == o.Keys.Keys(role)[0] {
+		o.T.Errorf("%s: the older %s key is in use", o.Name, role)
 	}
 }
 
@@ -119,65 +120,65 @@ func TestADeathBetweenKeyringAndCardEndsInOneState(t *testing.T) {
 }
 
 func dieRotating(t *testing.T, role crypto.Role, point partner.Point) {
-	a, b := newOrg(t, "alpha"), newOrg(t, "beta")
-	a.dieAt = exchange.Point(point)
-	a.start()
-	b.start()
-	pair(a, b)
+	a, b := party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
+	a.DieAt = exchange.Point(point)
+	a.Start()
+	b.Start()
+	party.Pair(a, b)
 	if _, err := a.RotateKey(t.Context(), string(role), false); err == nil {
 		t.Error("the caller got an answer from the dead")
 	}
-	within(t, patience, "death", a.process.gone)
-	if !a.process.died() {
-		t.Fatalf("it ended otherwise: %s", a.process.log)
+	party.Within(t, party.Patience, "death", a.Process.Gone)
+	if !a.Process.Died() {
+		t.Fatalf("it ended otherwise: %s", a.Process.Log)
 	}
-	a.dieAt = ""
-	a.start()
+	a.DieAt = ""
+	a.Start()
 	if point == partner.BeforeKeyring { // nothing has happened, and it can be asked for again
 		_, err := a.RotateKey(t.Context(), string(role), false)
-		check(t, err)
+		party.Check(t, err)
 	}
-	d := document{seed: "after " + string(point), size: small}
-	for _, s := range []sent{{from: a, to: b, document: d}, {from: b, to: a, document: d}} {
-		s.id = s.from.send(s.to, d)
-		s.from.delivered(s.id)
-		s.to.keeps(s.id, d)
+	d := party.Document{Seed: "after " + string(point), Size: party.Small}
+	for _, s := range []party.Sent{{From: a, To: b, Document: d}, {From: b, To: a, Document: d}} {
+		s.ID = s.From.SendDocument(s.To, d)
+		s.From.Delivered(s.ID)
+		s.To.Keeps(s.ID, d)
 	}
-	b.knows(a, 2)
-	a.hasNewKey(role)
+	knows(b, a, 2)
+	hasNewKey(a, role)
 }
 
 func TestAnAccountThatIsRotatedLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	a, b := newOrg(t, "alpha"), newOrg(t, "beta")
-	c := newChain(t, a, b)
-	c.stop() // so that there is something from before when it comes back
-	for _, o := range []*org{a, b} {
-		o.anchorAt(c.url)
-		o.start()
+	a, b := party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
+	c := party.NewChain(t, a, b)
+	c.Stop() // so that there is something from before when it comes back
+	for _, o := range []*party.Org{a, b} {
+		o.AnchorAt(c.URL)
+		o.Start()
 	}
-	pair(a, b)
-	before := exchangeDocuments(a, b)
+	party.Pair(a, b)
+	before := party.ExchangeDocuments(a, b)
 	rotated, err := a.RotateKey(t.Context(), string(crypto.RoleAccount), false)
-	check(t, err)
-	during := exchangeDocuments(a, b)
-	c.start()
+	party.Check(t, err)
+	during := party.ExchangeDocuments(a, b)
+	c.Start()
 	for _, s := range append(before, during...) {
-		c.proven(s)
+		c.Proven(s)
 	}
-	a.hasNewKey(crypto.RoleAccount) // the older one is gone, and what it held has come to the new one
+	hasNewKey(a, crypto.RoleAccount) // the older one is gone, and what it held has come to the new one
 	s, err := a.AnchorStatus(t.Context())
-	check(t, err)
+	party.Check(t, err)
 	if s.Account.String() != rotated.Key || len(s.Balance) < 18 || len(s.Older) != 0 {
 		t.Errorf("the status is %+v", s)
 	}
-	b.knows(a, 3)
-	after := exchangeDocuments(a, b)
+	knows(b, a, 3)
+	after := party.ExchangeDocuments(a, b)
 	for _, s := range append(after, before...) {
-		c.proven(s)
+		c.Proven(s)
 	}
 	for _, s := range after {
-		if e, _ := a.evidence(s.id); s.from == a && e.Proofs[0].Anchor.Account.String() != rotated.Key {
+		if e, _ := a.ParsedEvidence(s.ID); s.From == a && e.Proofs[0].Anchor.Account.String() != rotated.Key {
 			t.Errorf("a record from after the rotation is anchored by %s", e.Proofs[0].Anchor.Account)
 		}
 	}
@@ -185,22 +186,22 @@ func TestAnAccountThatIsRotatedLeavesNothingBehind(t *testing.T) {
 
 func TestANodeKeyWaitsForPartnersUnlessTold(t *testing.T) {
 	t.Parallel()
-	a, b := newPair(t)
-	first := document{seed: "before", size: small}
-	a.delivered(a.send(b, first))
-	until(t, "that beta has told which card it has", func() string { return a.doctorSays("partner "+b.name, true, "connected") })
-	b.stop()
+	a, b := party.NewPair(t)
+	first := party.Document{Seed: "before", Size: party.Small}
+	a.Delivered(a.SendDocument(b, first))
+	party.Until(t, "that beta has told which card it has", func() string { return doctorSays(a, "partner "+b.Name, true, "connected") })
+	b.Stop()
 	rotated, err := a.RotateKey(t.Context(), string(crypto.RoleNode), false)
-	check(t, err)
-	if len(rotated.WaitsFor) != 1 || rotated.WaitsFor[0] != b.name {
+	party.Check(t, err)
+	if len(rotated.WaitsFor) != 1 || rotated.WaitsFor[0] != b.Name {
 		t.Errorf("waits for %v", rotated.WaitsFor)
 	}
-	if amiss := a.doctorSays("node key", true, b.name); amiss != "" {
+	if amiss := doctorSays(a, "node key", true, b.Name); amiss != "" {
 		t.Error(amiss)
 	}
-	a.stop()
-	a.start() // it still waits
-	if s, err := a.Self(t.Context()); err != nil || s.Peer != a.keys.Node() {
+	a.Stop()
+	a.Start() // it still waits
+	if s, err := a.Self(t.Context()); err != nil || s.Peer != a.Keys.Node() {
 		t.Errorf("%s serves, %v", s.Peer, err)
 	}
 	if _, err := a.RotateKey(t.Context(), string(crypto.RoleNode), true); err != nil {
@@ -209,90 +210,90 @@ func TestANodeKeyWaitsForPartnersUnlessTold(t *testing.T) {
 	if s, err := a.Self(t.Context()); err != nil || s.Peer.String() != rotated.Key {
 		t.Errorf("%s serves, %v", s.Peer, err)
 	}
-	b.start()
+	b.Start()
 	// Neither can call the other, until a person brings the card.
 	card, err := a.Card(t.Context())
-	check(t, err)
-	if amiss := a.doctorSays("partner "+b.name, false, "dxd card"); amiss != "" {
+	party.Check(t, err)
+	if amiss := doctorSays(a, "partner "+b.Name, false, "dxd card"); amiss != "" {
 		t.Error(amiss)
 	}
 	_, err = b.AddPartner(t.Context(), "", card, "")
-	check(t, err)
-	second := document{seed: "after", size: small}
-	for _, s := range []sent{{from: a, to: b}, {from: b, to: a}} {
-		id := s.from.send(s.to, second)
-		s.from.delivered(id)
-		s.to.keeps(id, second)
+	party.Check(t, err)
+	second := party.Document{Seed: "after", Size: party.Small}
+	for _, s := range []party.Sent{{From: a, To: b}, {From: b, To: a}} {
+		id := s.From.SendDocument(s.To, second)
+		s.From.Delivered(id)
+		s.To.Keeps(id, second)
 	}
 }
 
 // doctorSays tells what is amiss unless a check says so.
-func (o *org) doctorSays(name string, ok bool, text string) string {
-	o.t.Helper()
-	return o.doctorSaysOf("", name, ok, text)
+func doctorSays(o *party.Org, name string, ok bool, text string) string {
+	o.T.Helper()
+	return doctorSaysOf(o, "", name, ok, text)
 }
 
 // doctorSaysOf is doctorSays of a partner that is examined thoroughly.
-func (o *org) doctorSaysOf(alias, name string, ok bool, text string) string {
-	o.t.Helper()
-	d, err := o.Doctor(o.t.Context(), alias)
-	check(o.t, err)
+func doctorSaysOf(o *party.Org, alias, name string, ok bool, text string) string {
+	o.T.Helper()
+	d, err := o.Doctor(o.T.Context(), alias)
+	party.Check(o.T, err)
 	for _, c := range d.Checks {
 		if c.Name == name && c.OK == ok && strings.Contains(c.Detail, text) {
 			return ""
 		}
 	}
-	return fmt.Sprintf("%s does not say %q: %+v", o.name, text, d.Checks)
+	return fmt.Sprintf("%s does not say %q: %+v", o.Name, text, d.Checks)
 }
 
 func TestADeathWhileTheNodeChangesEndsInOneState(t *testing.T) {
 	for _, point := range []partner.Point{partner.BeforeKeyring, partner.AfterKeyring, partner.AfterCard} {
 		t.Run(string(point), func(t *testing.T) {
 			t.Parallel()
-			a, b := newPair(t)
-			a.delivered(a.send(b, document{seed: "before", size: small}))
-			b.stop()
+			a, b := party.NewPair(t)
+			a.Delivered(a.SendDocument(b, party.Document{Seed: "before", Size: party.Small}))
+			b.Stop()
 			_, err := a.RotateKey(t.Context(), string(crypto.RoleNode), false)
-			check(t, err)
-			a.stop()
-			a.dieAt = exchange.Point(point)
-			a.start()
-			b.start()
-			within(t, patience, "death", a.process.gone) // once b has taken the card
-			a.dieAt = ""
-			a.start()
-			d := document{seed: "after", size: small}
-			for _, s := range []sent{{from: a, to: b}, {from: b, to: a}} {
-				id := s.from.send(s.to, d)
-				s.from.delivered(id)
-				s.to.keeps(id, d)
+			party.Check(t, err)
+			a.Stop()
+			a.DieAt = exchange.Point(point)
+			a.Start()
+			b.Start()
+			party.Within(t, party.Patience, "death", a.Process.Gone) // once b has taken the card
+			a.DieAt = ""
+			a.Start()
+			d := party.Document{Seed: "after", Size: party.Small}
+			for _, s := range []party.Sent{{From: a, To: b}, {From: b, To: a}} {
+				id := s.From.SendDocument(s.To, d)
+				s.From.Delivered(id)
+				s.To.Keeps(id, d)
 			}
-			a.hasNewKey(crypto.RoleNode)
-			b.knows(a, 3)
+			hasNewKey(a, crypto.RoleNode)
+			knows(b, a, 3)
 		})
 	}
 }
 
 func TestANewPlaceReachesPartnersWithoutTheRootKey(t *testing.T) {
-	for what, change := range map[string]func(b *org, port int){
-		"another port": func(b *org, port int) {
-			b.config["listen"] = fmt.Sprintf(`["/ip4/127.0.0.1/tcp/%d"]`, port)
+	for what, change := range map[string]func(b *party.Org, port int){
+		"another port": func(b *party.Org, port int) {
+			b.Config["listen"] = fmt.Sprintf(`["/ip4/127.0.0.1/tcp/%d"]`, port)
 		},
-		"another address to announce": func(b *org, port int) {
-			b.config["announce"] = fmt.Sprintf(`["/ip4/127.0.0.1/tcp/%d", "/dns4/localhost/tcp/%d"]`, b.port, port)
+		"another address to announce": func(b *party.Org, port int) {
+			b.Config["announce"] = fmt.Sprintf(`["/ip4/127.0.0.1/tcp/%d", "/dns4/localhost/tcp/%d"]`, b.Port, port)
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			a, b := newPair(t)
-			a.delivered(a.send(b, document{seed: "before", size: small}))
-			b.stop()
-			port := freePort(t)
+			a, b := party.NewPair(t)
+			a.Delivered(a.SendDocument(b, party.Document{Seed: "before", Size: party.Small}))
+			b.Stop()
+			port := party.FreePort(t)
 			change(b, port)
-			b.start()
-			until(t, "that alpha knows the new place", func() string {
-				p, err := a.Partner(t.Context(), b.name)
-				check(t, err)
+			b.Start()
+			party.Until(t, "that alpha knows the new place", func() string {
+				p, err := a.Partner(t.Context(), b.Name)
+				party.Check(t, err)
 				if said := fmt.Sprint(p.Addresses); !strings.Contains(said, fmt.Sprint("/tcp/", port)) {
 					return said
 				}
@@ -301,9 +302,9 @@ func TestANewPlaceReachesPartnersWithoutTheRootKey(t *testing.T) {
 				}
 				return ""
 			})
-			a.stop()
-			a.start() // which has to dial
-			a.delivered(a.send(b, document{seed: "after", size: small}))
+			a.Stop()
+			a.Start() // which has to dial
+			a.Delivered(a.SendDocument(b, party.Document{Seed: "after", Size: party.Small}))
 		})
 	}
 }

@@ -7,23 +7,8 @@ import (
 	"time"
 
 	"dxd/crypto"
+	"dxd/test/party"
 )
-
-// sizeOf is the size in MiB of a test's document: the short form, unless the
-// environment says otherwise for a long one.
-func sizeOf(t testing.TB, env string, short int64) int64 {
-	t.Helper()
-	s := os.Getenv(env)
-	switch {
-	case s == "" && raceDetector: // with which everything takes ten times as long
-		return short << 17
-	case s == "":
-		return short << 20
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	check(t, err)
-	return n << 20
-}
 
 // DXD_E2E_KILL_MIB=3072 is the long form.
 const envKill = "DXD_E2E_KILL_MIB"
@@ -39,11 +24,11 @@ func TestKilledInTheMiddleOfAFileItArrivesOnce(t *testing.T) {
 	}{{"the sender is killed", true}, {"the recipient is killed", false}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			a, b := newOrg(t, "alpha"), newOrg(t, "beta")
-			l := newLink(t, a, b, false)
-			a.start()
-			b.start()
-			pair(a, b)
+			a, b := party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
+			l := party.NewLink(t, a, b, false)
+			a.Start()
+			b.Start()
+			party.Pair(a, b)
 			victim := b
 			if c.atHome {
 				victim = a
@@ -53,37 +38,37 @@ func TestKilledInTheMiddleOfAFileItArrivesOnce(t *testing.T) {
 	}
 }
 
-func killInTheMiddle(t *testing.T, a, b, victim *org, l *link) {
-	d := document{seed: "large", size: sizeOf(t, envKill, 128)}
-	held := l.hold(d.size / 2)
+func killInTheMiddle(t *testing.T, a, b, victim *party.Org, l *party.Link) {
+	d := party.Document{Seed: "large", Size: party.SizeOf(t, envKill, 128)}
+	held := l.Hold(d.Size / 2)
 	begun := time.Now()
-	id := a.send(b, d)
-	t.Logf("taken in and queued at %s", pace(d.size, time.Since(begun)))
-	within(t, patienceFor(d.size), "the middle", held)
-	hasWritten(t, b, d.size/4)
-	victim.process.kill()
-	l.cut()
+	id := a.SendDocument(b, d)
+	t.Logf("taken in and queued at %s", pace(d.Size, time.Since(begun)))
+	party.Within(t, party.PatienceFor(d.Size), "the middle", held)
+	hasWritten(t, b, d.Size/4)
+	victim.Process.Kill()
+	l.Cut()
 	written := settledSize(t, b)
-	l.release()
+	l.Release()
 	begun = time.Now()
-	victim.start()
-	got := a.deliveredWithin(patienceFor(d.size), id)
+	victim.Start()
+	got := a.DeliveredWithin(party.PatienceFor(d.Size), id)
 	took := time.Since(begun)
-	again := l.passed()
-	agree(a, b, id, d)
+	again := l.Passed()
+	party.Agree(a, b, id, d)
 
 	// What the recipient counted since: the early bytes, and then frames from
 	// the offset on, which makes the offset at least this.
 	const early = 64 << 10
-	sealed := crypto.SealedLength(d.size)
-	counted := b.transfers()[0].WireBytes
+	sealed := crypto.SealedLength(d.Size)
+	counted := b.AllTransfers()[0].WireBytes
 	offset := sealed - (counted - early)
 	t.Logf("%d of %d sealed bytes were written; the second attempt took %d bytes in frames and began at %d or later, %d bytes before; %d bytes over the wire with TLS, in %s from the start of the process (%s)",
 		written, sealed, counted, offset, written-offset, again, took.Round(time.Millisecond), pace(sealed-offset, took))
 	if written-offset > maxAgain {
 		t.Errorf("it began %d bytes before the last that was written", written-offset)
 	}
-	if written < d.size/4 || written > d.size*3/4 {
+	if written < d.Size/4 || written > d.Size*3/4 {
 		t.Errorf("%d of %d bytes are not the middle", written, sealed)
 	}
 	// The wire itself says so, too. TLS and the multiplexer add 0.2 %.
@@ -96,10 +81,10 @@ func killInTheMiddle(t *testing.T, a, b, victim *org, l *link) {
 }
 
 // hasWritten waits until the recipient's partial file has a size.
-func hasWritten(t *testing.T, b *org, least int64) {
+func hasWritten(t *testing.T, b *party.Org, least int64) {
 	t.Helper()
-	until(t, "bytes in the partial file", func() string {
-		names := b.payloads()
+	party.Until(t, "bytes in the partial file", func() string {
+		names := b.Payloads()
 		if len(names) != 1 {
 			return "no file yet"
 		}
@@ -116,11 +101,11 @@ func hasWritten(t *testing.T, b *org, least int64) {
 
 // settledSize is the size of the recipient's partial file, once what was under
 // way is written.
-func settledSize(t *testing.T, b *org) int64 {
+func settledSize(t *testing.T, b *party.Org) int64 {
 	t.Helper()
 	size, same := int64(-1), 0
-	until(t, "a partial file at rest", func() string {
-		info, err := os.Stat(b.partial())
+	party.Until(t, "a partial file at rest", func() string {
+		info, err := os.Stat(b.Partial())
 		if err != nil {
 			return err.Error()
 		}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"dxd/test/party"
 )
 
 // DXD_E2E_MEMORY_MIB=4096 is the long form.
@@ -21,58 +23,58 @@ const (
 
 func TestMemoryDoesNotGrowWithADocument(t *testing.T) {
 	t.Parallel()
-	a, b := newOrg(t, "alpha"), newOrg(t, "beta")
-	for _, o := range []*org{a, b} {
-		took := o.start()
-		t.Logf("%s is ready after %s", o.name, took.Round(time.Millisecond))
+	a, b := party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
+	for _, o := range []*party.Org{a, b} {
+		took := o.Start()
+		t.Logf("%s is ready after %s", o.Name, took.Round(time.Millisecond))
 		if took > maxReady {
 			t.Errorf("ready after %s", took)
 		}
 	}
-	pair(a, b)
-	d := document{seed: "large", size: sizeOf(t, envMemory, 256)}
+	party.Pair(a, b)
+	d := party.Document{Seed: "large", Size: party.SizeOf(t, envMemory, 256)}
 	peakA, peakB := watchMemory(t, a), watchMemory(t, b)
 	begun := time.Now()
-	id := a.send(b, d)
+	id := a.SendDocument(b, d)
 	queued := time.Since(begun)
 	begun = time.Now()
-	a.deliveredWithin(patienceFor(d.size), id)
+	a.DeliveredWithin(party.PatienceFor(d.Size), id)
 	moved := time.Since(begun)
 	begun = time.Now()
-	agree(a, b, id, d)
-	t.Logf("%d MiB: taken in at %s, moved at %s, read back and hashed at %s", d.size>>20, pace(d.size, queued), pace(d.size, moved), pace(d.size, time.Since(begun)))
+	party.Agree(a, b, id, d)
+	t.Logf("%d MiB: taken in at %s, moved at %s, read back and hashed at %s", d.Size>>20, pace(d.Size, queued), pace(d.Size, moved), pace(d.Size, time.Since(begun)))
 	for _, o := range []struct {
-		*org
+		*party.Org
 		peak func() int64
 	}{{a, peakA}, {b, peakB}} {
 		peak := o.peak()
-		t.Logf("%s: peak RssAnon + RssShmem %d MiB", o.name, peak>>20)
-		if peak > maxMemory && !raceDetector {
-			t.Errorf("%s took %d bytes, more than %d", o.name, peak, maxMemory)
+		t.Logf("%s: peak RssAnon + RssShmem %d MiB", o.Name, peak>>20)
+		if peak > maxMemory && !party.RaceDetector {
+			t.Errorf("%s took %d bytes, more than %d", o.Name, peak, maxMemory)
 		}
 	}
 	idle(t, a, b)
 }
 
 // idle prints what daemons use that have nothing to do.
-func idle(t *testing.T, orgs ...*org) {
+func idle(t *testing.T, orgs ...*party.Org) {
 	t.Helper()
 	const span = 3 * time.Second
-	before := map[*org]time.Duration{}
+	before := map[*party.Org]time.Duration{}
 	for _, o := range orgs {
-		before[o] = processorTime(t, o.process.cmd.Process.Pid)
+		before[o] = processorTime(t, o.Process.Cmd.Process.Pid)
 	}
 	<-time.After(span)
 	for _, o := range orgs {
-		used := processorTime(t, o.process.cmd.Process.Pid) - before[o]
-		t.Logf("%s: %s of processor time in %s of idleness", o.name, used, span)
+		used := processorTime(t, o.Process.Cmd.Process.Pid) - before[o]
+		t.Logf("%s: %s of processor time in %s of idleness", o.Name, used, span)
 	}
 }
 
 // watchMemory samples a daemon's memory until the function that it returns is
 // called, which gives the peak.
-func watchMemory(t *testing.T, o *org) func() int64 {
-	pid := o.process.cmd.Process.Pid
+func watchMemory(t *testing.T, o *party.Org) func() int64 {
+	pid := o.Process.Cmd.Process.Pid
 	stop := make(chan struct{})
 	var peak int64
 	var samples int
@@ -96,7 +98,7 @@ func watchMemory(t *testing.T, o *org) func() int64 {
 		t.Helper()
 		close(stop)
 		owned.Wait()
-		check(t, failure)
+		party.Check(t, failure)
 		if samples < 20 || peak < 1<<20 {
 			t.Errorf("%d samples with a peak of %d are no measurement", samples, peak)
 		}
@@ -128,7 +130,7 @@ func memory(pid int) (sum int64, err error) {
 func processorTime(t *testing.T, pid int) time.Duration {
 	t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	check(t, err)
+	party.Check(t, err)
 	_, rest, found := strings.Cut(string(stat), ") ") // the name may hold spaces
 	fields := strings.Fields(rest)
 	if !found || len(fields) < 13 {
@@ -137,7 +139,7 @@ func processorTime(t *testing.T, pid int) time.Duration {
 	var ticks int64
 	for _, f := range fields[11:13] {
 		n, err := strconv.ParseInt(f, 10, 64)
-		check(t, err)
+		party.Check(t, err)
 		ticks += n
 	}
 	return time.Duration(ticks) * 10 * time.Millisecond
@@ -145,14 +147,14 @@ func processorTime(t *testing.T, pid int) time.Duration {
 
 func TestMemoryIsSeen(t *testing.T) {
 	before, err := memory(os.Getpid())
-	check(t, err)
+	party.Check(t, err)
 	const size = 64 << 20
 	taken := make([]byte, size)
 	for i := range taken {
 		taken[i] = byte(i)
 	}
 	after, err := memory(os.Getpid())
-	check(t, err)
+	party.Check(t, err)
 	if after-before < size/2 { // others may have given some back meanwhile
 		t.Errorf("%d bytes were taken, %d are seen", len(taken), after-before)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"dxd/exchange"
 	"dxd/hashanchor"
 	"dxd/record"
+	"dxd/test/party"
 )
 
 // text is the body of message i. Some are too large for a bundle.
@@ -28,29 +28,29 @@ func text(i int) []byte {
 }
 
 // submit hands message i over, under a request id of its own.
-func (o *org) submit(to *org, i int) (apitype.Submitted, error) {
+func submit(o *party.Org, to *party.Org, i int) (apitype.Submitted, error) {
 	body := text(i)
-	s := client.Submission{To: []string{to.alias}, RequestID: "m" + strconv.Itoa(i)}
-	return o.SendMessage(o.t.Context(), s, bytes.NewReader(body), int64(len(body)))
+	s := client.Submission{To: []string{to.Alias}, RequestID: "m" + strconv.Itoa(i)}
+	return o.SendMessage(o.T.Context(), s, bytes.NewReader(body), int64(len(body)))
 }
 
 // submitAll hands n messages over, one after the other. The daemon is killed
 // while it takes those that are listed, and asked again after a restart.
-func (o *org) submitAll(to *org, n int, kills ...int) (ids []record.TransferID) {
+func submitAll(o *party.Org, to *party.Org, n int, kills ...int) (ids []record.TransferID) {
 	for i := range n {
 		if slices.Contains(kills, i) {
 			dying := make(chan struct{})
 			go func() {
-				o.process.kill()
+				o.Process.Kill()
 				close(dying)
 			}()
-			_, err := o.submit(to, i)
-			o.t.Logf("killed with message %d under way: %v", i, err)
+			_, err := submit(o, to, i)
+			o.T.Logf("killed with message %d under way: %v", i, err)
 			<-dying
-			o.start()
+			o.Start()
 		}
-		sent, err := o.submit(to, i)
-		check(o.t, err)
+		sent, err := submit(o, to, i)
+		party.Check(o.T, err)
 		ids = append(ids, sent.Transfers[0].ID)
 	}
 	return ids
@@ -58,88 +58,60 @@ func (o *org) submitAll(to *org, n int, kills ...int) (ids []record.TransferID) 
 
 // proves fails unless the evidence of the transfer verifies for this body, as
 // far as that goes if no chain is asked.
-func (o *org) proves(id record.TransferID, body []byte, on hashanchor.Chain) {
-	o.t.Helper()
-	file, err := o.Evidence(o.t.Context(), id)
-	check(o.t, err)
+func proves(o *party.Org, id record.TransferID, body []byte, on hashanchor.Chain) {
+	o.T.Helper()
+	file, err := o.Evidence(o.T.Context(), id)
+	party.Check(o.T, err)
 	doc := hashanchor.Document{Digest: sha256.Sum256(body), Length: int64(len(body))}
-	r, err := hashanchor.Verify(o.t.Context(), doc, file, hashanchor.Options{Chain: on})
-	check(o.t, err)
+	r, err := hashanchor.Verify(o.T.Context(), doc, file, hashanchor.Options{Chain: on})
+	party.Check(o.T, err)
 	want := hashanchor.ExitValid
 	if on == nil {
 		want = hashanchor.ExitUndecided
 	}
 	if code := r.ExitCode(); code != want || r.Receipt != "received" {
-		o.t.Errorf("%s: the evidence of %s gives %d, %q: %+v", o.name, id, code, r.Receipt, r.Checks)
-	}
-}
-
-// says fails unless the organisation has the message under the id.
-func (o *org) says(id record.TransferID, want []byte) {
-	o.t.Helper()
-	c, err := o.Content(o.t.Context(), id)
-	check(o.t, err)
-	defer c.Close()
-	if got, err := io.ReadAll(c); err != nil || !bytes.Equal(got, want) {
-		o.t.Errorf("%s has %q under %s (%v)", o.name, got, id, err)
-	}
-}
-
-// arrivals lists the messages that the organisation was told of, in order.
-func (o *org) arrivals() (ids []record.TransferID) {
-	o.t.Helper()
-	for after := int64(0); ; {
-		page, err := o.Events(o.t.Context(), client.EventFilter{After: &after, Limit: 1000})
-		check(o.t, err)
-		if len(page) == 0 {
-			return ids
-		}
-		for _, e := range page {
-			if after = e.Seq; e.Type == "message.received" {
-				ids = append(ids, e.ID)
-			}
-		}
+		o.T.Errorf("%s: the evidence of %s gives %d, %q: %+v", o.Name, id, code, r.Receipt, r.Checks)
 	}
 }
 
 func TestMessagesSurviveTheDeathOfTheirSender(t *testing.T) {
 	t.Parallel()
 	n := 1000
-	if raceDetector { // with which everything takes ten times as long
+	if party.RaceDetector { // with which everything takes ten times as long
 		n = 100
 	}
-	a, b := newOrg(t, "alpha"), newOrg(t, "beta")
-	c := newChain(t, a, b)
-	for _, o := range []*org{a, b} {
-		o.anchorAt(c.url)
-		o.start()
+	a, b := party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
+	c := party.NewChain(t, a, b)
+	for _, o := range []*party.Org{a, b} {
+		o.AnchorAt(c.URL)
+		o.Start()
 	}
-	pair(a, b)
-	b.stop()
+	party.Pair(a, b)
+	b.Stop()
 	begun := time.Now()
-	sent := a.submitAll(b, n, n/3, 2*n/3)
+	sent := submitAll(a, b, n, n/3, 2*n/3)
 	t.Logf("%d messages were queued in %s, with two deaths", n, time.Since(begun).Round(time.Millisecond))
 	begun = time.Now()
-	b.start()
-	a.delivered(sent[n-1])
+	b.Start()
+	a.Delivered(sent[n-1])
 	t.Logf("they were delivered %s after the partner was started", time.Since(begun).Round(time.Millisecond))
-	if got := b.arrivals(); !slices.Equal(got, sent) {
+	if got := b.Arrivals(); !slices.Equal(got, sent) {
 		t.Errorf("%d messages arrived, or in another order than the %d that were sent", len(got), n)
 	}
 	begun = time.Now()
-	for _, o := range []*org{a, b} {
-		o.wait(patience, sent[n-1], "anchored")
+	for _, o := range []*party.Org{a, b} {
+		o.WaitFor(party.Patience, sent[n-1], "anchored")
 	}
-	stranger := c.asked()
+	stranger := c.Asked()
 	for i, id := range sent {
-		if v := a.transfer(id); v.State != "delivered" || v.Kind != record.Message {
+		if v := a.Look(id); v.State != "delivered" || v.Kind != record.Message {
 			t.Errorf("message %d is %s", i, v.State)
 		}
-		a.proves(id, text(i), stranger)
-		b.says(id, text(i))
+		proves(a, id, text(i), stranger)
+		b.Says(id, text(i))
 		if i%20 == 0 {
-			b.wait(patience, id, "anchored") // with the proof that alpha told, which beta's own chain has to confirm
-			b.proves(id, text(i), stranger)
+			b.WaitFor(party.Patience, id, "anchored") // with the proof that alpha told, which beta's own chain has to confirm
+			proves(b, id, text(i), stranger)
 		}
 	}
 	t.Logf("all are verified after %s", time.Since(begun).Round(time.Millisecond))
@@ -173,23 +145,23 @@ func TestADeathAtACommitPointOfMessagesEndsInOneState(t *testing.T) {
 // dieWithMessages sends a few messages, one of which goes alone; either side
 // dies at the point and is started again.
 func dieWithMessages(t *testing.T, point exchange.Point, atHome, free bool) {
-	a, b := newPair(t)
+	a, b := party.NewPair(t)
 	if !free {
-		b.stop()
+		b.Stop()
 	}
 	dying := b
 	if atHome {
-		a.stop()
-		a.dieAt = point
-		a.start()
+		a.Stop()
+		a.DieAt = point
+		a.Start()
 		dying = a
 	} else {
-		b.dieAt = point
+		b.DieAt = point
 	}
 	if free {
-		until(t, "a connection", func() string {
-			p, err := a.Partner(t.Context(), b.alias)
-			check(t, err)
+		party.Until(t, "a connection", func() string {
+			p, err := a.Partner(t.Context(), b.Alias)
+			party.Check(t, err)
 			if !p.Connected {
 				return "none"
 			}
@@ -198,29 +170,29 @@ func dieWithMessages(t *testing.T, point exchange.Point, atHome, free bool) {
 	}
 	const n = 5
 	for i := range n {
-		if _, err := a.submit(b, i); err != nil {
+		if _, err := submit(a, b, i); err != nil {
 			break // it died at once
 		}
 	}
 	if !free {
-		b.launch() // it may die before it is ready
+		b.Launch() // it may die before it is ready
 	}
-	within(t, patience, "death", dying.process.gone)
-	if !dying.process.died() {
-		t.Fatalf("it ended otherwise: %s", dying.process.log)
+	party.Within(t, party.Patience, "death", dying.Process.Gone)
+	if !dying.Process.Died() {
+		t.Fatalf("it ended otherwise: %s", dying.Process.Log)
 	}
-	dying.dieAt = ""
-	dying.start()
-	sent := a.submitAll(b, n) // whoever got no answer asks again
+	dying.DieAt = ""
+	dying.Start()
+	sent := submitAll(a, b, n) // whoever got no answer asks again
 	for i, id := range sent {
-		a.delivered(id)
-		for _, o := range []*org{a, b} {
-			o.says(id, text(i))
-			o.proves(id, text(i), nil)
-			o.wantTold(id, map[*org]string{a: "transfer.delivered", b: "message.received"}[o])
+		a.Delivered(id)
+		for _, o := range []*party.Org{a, b} {
+			o.Says(id, text(i))
+			proves(o, id, text(i), nil)
+			o.WantTold(id, map[*party.Org]string{a: "transfer.delivered", b: "message.received"}[o])
 		}
 	}
-	if got := b.arrivals(); !slices.Equal(got, sent) || len(a.transfers()) != n || len(b.transfers()) != n {
+	if got := b.Arrivals(); !slices.Equal(got, sent) || len(a.AllTransfers()) != n || len(b.AllTransfers()) != n {
 		t.Errorf("%v arrived, not %v", got, sent)
 	}
 }

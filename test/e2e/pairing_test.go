@@ -10,30 +10,31 @@ import (
 	"dxd/api/apitype"
 	"dxd/client"
 	"dxd/exchange"
+	"dxd/test/party"
 )
 
 // pairByTicket has one side issue a ticket, hands it over, and has a person on
 // either side compare the fingerprint that the other told and say yes.
-func pairByTicket(t *testing.T, host, visitor *org) {
+func pairByTicket(t *testing.T, host, visitor *party.Org) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), party.Patience)
 	defer cancel()
 	tickets, paired := make(chan string, 1), make(chan error, 1)
 	go func() { paired <- says(ctx, host, visitor, "", tickets) }()
-	check(t, says(ctx, visitor, host, <-tickets, nil))
-	check(t, <-paired)
+	party.Check(t, says(ctx, visitor, host, <-tickets, nil))
+	party.Check(t, <-paired)
 }
 
 // says takes part in a pairing.
-func says(ctx context.Context, o, other *org, ticket string, issued chan<- string) error {
+func says(ctx context.Context, o, other *party.Org, ticket string, issued chan<- string) error {
 	var answer error
 	_, err := o.Pair(ctx, ticket, func(p apitype.Pairing) {
 		switch p.State {
 		case "waiting":
 			issued <- p.Ticket
 		case "asking":
-			same := p.Other.Fingerprint == other.keys.Org().Fingerprint()
-			_, answer = o.AnswerPairing(ctx, p.ID, same, other.alias)
+			same := p.Other.Fingerprint == other.Keys.Org().Fingerprint()
+			_, answer = o.AnswerPairing(ctx, p.ID, same, other.Alias)
 		}
 	})
 	if answer != nil {
@@ -43,22 +44,22 @@ func says(ctx context.Context, o, other *org, ticket string, issued chan<- strin
 }
 
 // hands sends a document and reads it on the other side.
-func hands(t *testing.T, from, to *org, content []byte) {
+func hands(t *testing.T, from, to *party.Org, content []byte) {
 	t.Helper()
-	sent, err := from.Send(t.Context(), client.Submission{To: []string{to.alias}, Name: "contract.pdf"}, bytes.NewReader(content), int64(len(content)))
-	check(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	sent, err := from.Send(t.Context(), client.Submission{To: []string{to.Alias}, Name: "contract.pdf"}, bytes.NewReader(content), int64(len(content)))
+	party.Check(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), party.Patience)
 	defer cancel()
 	got, err := from.Wait(ctx, sent.Transfers[0].ID, "delivered", nil)
-	check(t, err)
+	party.Check(t, err)
 	if got.State != "delivered" {
 		t.Fatalf("it is %s (%s)", got.State, got.Reason)
 	}
 	there, err := to.Content(t.Context(), sent.Transfers[0].ID)
-	check(t, err)
+	party.Check(t, err)
 	defer there.Close()
 	read, err := io.ReadAll(there)
-	check(t, err)
+	party.Check(t, err)
 	if !bytes.Equal(read, content) {
 		t.Error("another document arrived")
 	}
@@ -72,16 +73,16 @@ func TestTwoFreshDaemonsPairByTicketAloneAndHandADocumentOverWithinAMinute(t *te
 	} {
 		t.Run(name, func(t *testing.T) {
 			begun := time.Now()
-			a, b := newOrg(t, "alpha"), newOrg(t, "beta")
+			a, b := party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
 			switch announced {
 			case "":
 			case "no":
-				b.config["listen"] = "[]"
+				b.Config["listen"] = "[]"
 			default:
-				b.config["announce"] = announced
+				b.Config["announce"] = announced
 			}
-			a.start()
-			b.start()
+			a.Start()
+			b.Start()
 			pairByTicket(t, a, b)
 			hands(t, b, a, []byte("from the visitor to the host"))
 			hands(t, a, b, []byte("and back"))
@@ -96,14 +97,14 @@ func TestTwoFreshDaemonsPairByTicketAloneAndHandADocumentOverWithinAMinute(t *te
 
 // The host can't call the visitor, so the visitor has to come back by itself.
 func TestVisitorThatCannotBeReachedComesBack(t *testing.T) {
-	a, b := newOrg(t, "alpha"), newOrg(t, "beta")
-	b.config["announce"] = `["/ip4/192.0.2.1/tcp/4600"]`
-	a.start()
-	b.start()
+	a, b := party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
+	b.Config["announce"] = `["/ip4/192.0.2.1/tcp/4600"]`
+	a.Start()
+	b.Start()
 	pairByTicket(t, a, b)
 	hands(t, a, b, []byte("before"))
-	a.process.kill()
-	a.start()
+	a.Process.Kill()
+	a.Start()
 	hands(t, a, b, []byte("after the host was gone"))
 }
 
@@ -121,25 +122,25 @@ func TestADeathWhilePairingIsMendedByPairingAgain(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			host, visitor := newOrg(t, "alpha"), newOrg(t, "beta")
+			host, visitor := party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
 			dying := visitor
 			if c.atHost {
 				dying = host
 			}
-			dying.dieAt = c.point
-			host.start()
-			visitor.start()
+			dying.DieAt = c.point
+			host.Start()
+			visitor.Start()
 			ended := make(chan error, 1)
 			tickets := make(chan string, 1)
 			go func() { ended <- says(t.Context(), host, visitor, "", tickets) }()
 			visited := says(t.Context(), visitor, host, <-tickets, nil)
 			hosted := <-ended
-			within(t, patience, "the death", dying.process.gone)
+			party.Within(t, party.Patience, "the death", dying.Process.Gone)
 			if c.atHost && (visited == nil || hosted == nil) || !c.atHost && visited == nil {
 				t.Errorf("the host is told %v, the visitor %v", hosted, visited)
 			}
-			dying.dieAt = ""
-			dying.start()
+			dying.DieAt = ""
+			dying.Start()
 			hasPartner(t, host, c.knows)
 			hasPartner(t, visitor, c.isKnown)
 			pairByTicket(t, host, visitor)
@@ -148,11 +149,11 @@ func TestADeathWhilePairingIsMendedByPairingAgain(t *testing.T) {
 	}
 }
 
-func hasPartner(t *testing.T, o *org, want bool) {
+func hasPartner(t *testing.T, o *party.Org, want bool) {
 	t.Helper()
 	all, err := o.Partners(t.Context())
-	check(t, err)
+	party.Check(t, err)
 	if (len(all) > 0) != want {
-		t.Errorf("%s has %d partners", o.name, len(all))
+		t.Errorf("%s has %d partners", o.Name, len(all))
 	}
 }

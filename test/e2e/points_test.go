@@ -7,13 +7,7 @@ import (
 	"dxd/api/apitype"
 	"dxd/client"
 	"dxd/exchange"
-)
-
-// A small document goes along with its offer; a large one has a row while it
-// is received.
-const (
-	small = 20 << 10
-	large = 3 << 20
+	"dxd/test/party"
 )
 
 func TestADeathAtACommitPointEndsInOneState(t *testing.T) {
@@ -23,19 +17,19 @@ func TestADeathAtACommitPointEndsInOneState(t *testing.T) {
 		atHome bool // the sender dies
 		sizes  []int64
 	}{
-		{"the sender dies before its promise", exchange.BeforeQueued, true, []int64{small, large}},
-		{"the sender dies after its promise", exchange.AfterQueued, true, []int64{small, large}},
-		{"the sender dies with the receipt in hand", exchange.BeforeDelivered, true, []int64{small, large}},
-		{"the sender dies when all is done", exchange.AfterDelivered, true, []int64{small, large}},
-		{"the recipient dies with a file and no row", exchange.BeforeReceiving, false, []int64{large}},
-		{"the recipient dies with a row and an empty file", exchange.AfterReceiving, false, []int64{large}},
-		{"the recipient dies with all bytes and no file", exchange.BeforeStored, false, []int64{small, large}},
-		{"the recipient dies with a file and no receipt", exchange.BeforeReceived, false, []int64{small, large}},
-		{"the recipient dies before its receipt is sent", exchange.AfterReceived, false, []int64{small, large}},
+		{"the sender dies before its promise", exchange.BeforeQueued, true, []int64{party.Small, party.Large}},
+		{"the sender dies after its promise", exchange.AfterQueued, true, []int64{party.Small, party.Large}},
+		{"the sender dies with the receipt in hand", exchange.BeforeDelivered, true, []int64{party.Small, party.Large}},
+		{"the sender dies when all is done", exchange.AfterDelivered, true, []int64{party.Small, party.Large}},
+		{"the recipient dies with a file and no row", exchange.BeforeReceiving, false, []int64{party.Large}},
+		{"the recipient dies with a row and an empty file", exchange.AfterReceiving, false, []int64{party.Large}},
+		{"the recipient dies with all bytes and no file", exchange.BeforeStored, false, []int64{party.Small, party.Large}},
+		{"the recipient dies with a file and no receipt", exchange.BeforeReceived, false, []int64{party.Small, party.Large}},
+		{"the recipient dies before its receipt is sent", exchange.AfterReceived, false, []int64{party.Small, party.Large}},
 	} {
 		for _, size := range c.sizes {
-			d := document{seed: string(c.point), size: size}
-			name := c.name + map[bool]string{true: ", small", false: ", large"}[size == small]
+			d := party.Document{Seed: string(c.point), Size: size}
+			name := c.name + map[bool]string{true: ", small", false: ", large"}[size == party.Small]
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				dieAndRecover(t, c.point, c.atHome, d, false)
@@ -46,51 +40,51 @@ func TestADeathAtACommitPointEndsInOneState(t *testing.T) {
 		}
 		t.Run(c.name+", sent while it is read", func(t *testing.T) {
 			t.Parallel()
-			dieAndRecover(t, c.point, c.atHome, document{seed: string(c.point), size: large}, true)
+			dieAndRecover(t, c.point, c.atHome, party.Document{Seed: string(c.point), Size: party.Large}, true)
 		})
 	}
 }
 
-func dieAndRecover(t *testing.T, point exchange.Point, atHome bool, d document, stream bool) {
-	a, b := newOrg(t, "alpha"), newOrg(t, "beta")
+func dieAndRecover(t *testing.T, point exchange.Point, atHome bool, d party.Document, stream bool) {
+	a, b := party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
 	dying := b
 	if atHome {
 		dying = a
 	}
-	dying.dieAt = point
-	a.start()
-	b.start()
-	pair(a, b)
+	dying.DieAt = point
+	a.Start()
+	b.Start()
+	party.Pair(a, b)
 
 	submit := func() (apitype.Submitted, error) {
-		s := client.Submission{To: []string{b.name}, Name: "contract.pdf", RequestID: "r", Stream: stream}
-		body := d.open()
+		s := client.Submission{To: []string{b.Name}, Name: "contract.pdf", RequestID: "r", Stream: stream}
+		body := d.Open()
 		if stream {
-			body = &pausing{body, d.size / 2, b.hasBegun}
+			body = &pausing{body, d.Size / 2, b.HasBegun}
 		}
-		return a.Send(t.Context(), s, body, d.size)
+		return a.Send(t.Context(), s, body, d.Size)
 	}
 	promised, err := submit()
 	if died := point == exchange.BeforeQueued || point == exchange.AfterQueued; (err != nil) != died {
 		t.Fatalf("the caller got %v", err)
 	}
-	dying.startAfterDeath()
+	dying.StartAfterDeath()
 
 	if point == exchange.BeforeQueued {
 		nothingIsLeft(a)
 	} else {
-		recovered := a.transfers()
+		recovered := a.AllTransfers()
 		if len(recovered) != 1 || err == nil && recovered[0].ID != promised.Transfers[0].ID {
 			t.Fatalf("what was promised is not there: %+v", recovered)
 		}
-		a.delivered(recovered[0].ID)
+		a.Delivered(recovered[0].ID)
 	}
 	// A caller that got no answer asks again, and it is the same document.
 	again, err := submit()
-	check(t, err)
+	party.Check(t, err)
 	id := again.Transfers[0].ID
-	a.delivered(id)
-	agree(a, b, id, d)
+	a.Delivered(id)
+	party.Agree(a, b, id, d)
 }
 
 // pausing reads so many bytes, and then waits for something.
@@ -110,31 +104,16 @@ func (p *pausing) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// hasBegun waits until something is on its way in, unless that kills the daemon.
-func (o *org) hasBegun() {
-	until(o.t, "a document that comes in", func() string {
-		select {
-		case <-o.process.gone:
-			return ""
-		default:
-		}
-		if len(o.payloads()) == 0 {
-			return "nothing"
-		}
-		return ""
-	})
-}
-
 // nothingIsLeft fails unless what was not promised is gone.
-func nothingIsLeft(o *org) {
-	o.t.Helper()
-	until(o.t, "an empty directory", func() string {
-		if names := o.payloads(); len(names) > 0 {
+func nothingIsLeft(o *party.Org) {
+	o.T.Helper()
+	party.Until(o.T, "an empty directory", func() string {
+		if names := o.Payloads(); len(names) > 0 {
 			return names[0]
 		}
 		return ""
 	})
-	if all := o.transfers(); len(all) != 0 {
-		o.t.Errorf("a transfer that nobody was promised: %+v", all)
+	if all := o.AllTransfers(); len(all) != 0 {
+		o.T.Errorf("a transfer that nobody was promised: %+v", all)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"dxd/exchange"
 	"dxd/record"
+	"dxd/test/party"
 )
 
 func TestADeathWhilePayloadsAreErasedEndsInOneState(t *testing.T) {
@@ -19,32 +20,32 @@ func TestADeathWhilePayloadsAreErasedEndsInOneState(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			a, b := newPair(t)
+			a, b := party.NewPair(t)
 			var sent []record.TransferID
 			for range 3 {
-				id := a.send(b, document{seed: "erased", size: small})
-				a.delivered(id)
+				id := a.SendDocument(b, party.Document{Seed: "erased", Size: party.Small})
+				a.Delivered(id)
 				sent = append(sent, id)
 			}
 			before, err := a.Evidence(t.Context(), sent[0])
-			check(t, err)
-			a.stop()
-			a.config["retain.sent"] = `"1s"`
-			a.dieAt = c.point
-			a.launch()
-			within(t, patience, "death", a.process.gone)
-			if !a.process.died() || len(a.payloads()) != len(sent) {
-				t.Fatalf("%d files are there: %s", len(a.payloads()), a.process.log)
+			party.Check(t, err)
+			a.Stop()
+			a.Config["retain.sent"] = `"1s"`
+			a.DieAt = c.point
+			a.Launch()
+			party.Within(t, party.Patience, "death", a.Process.Gone)
+			if !a.Process.Died() || len(a.Payloads()) != len(sent) {
+				t.Fatalf("%d files are there: %s", len(a.Payloads()), a.Process.Log)
 			}
-			a.dieAt = ""
-			a.start()
+			a.DieAt = ""
+			a.Start()
 			erasedAll(t, a, sent)
 			after, err := a.Evidence(t.Context(), sent[0])
-			check(t, err)
+			party.Check(t, err)
 			if !bytes.Equal(before, after) {
 				t.Error("its evidence is another one")
 			}
-			if len(b.payloads()) != len(sent) {
+			if len(b.Payloads()) != len(sent) {
 				t.Error("the recipient keeps less than it received")
 			}
 		})
@@ -52,15 +53,15 @@ func TestADeathWhilePayloadsAreErasedEndsInOneState(t *testing.T) {
 }
 
 // erasedAll waits until none of the transfers has a payload any more.
-func erasedAll(t *testing.T, o *org, sent []record.TransferID) {
+func erasedAll(t *testing.T, o *party.Org, sent []record.TransferID) {
 	t.Helper()
-	until(t, "erasure", func() string {
-		for _, v := range o.transfers() {
+	party.Until(t, "erasure", func() string {
+		for _, v := range o.AllTransfers() {
 			if !v.Erased {
 				return v.ID.String()
 			}
 		}
-		if n := len(o.payloads()); n > 0 {
+		if n := len(o.Payloads()); n > 0 {
 			return fmt.Sprintf("%d files are there", n)
 		}
 		return ""

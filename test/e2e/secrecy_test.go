@@ -26,6 +26,7 @@ import (
 	"dxd/client"
 	"dxd/internal/devchain"
 	"dxd/record"
+	"dxd/test/party"
 )
 
 // marked is what nobody but the two organisations may learn, in every form in
@@ -61,7 +62,7 @@ func (m marked) in(data []byte) (found []string) {
 // name, and how much was searched.
 func (m marked) inFiles(t *testing.T, dir string) (found []string, size int64) {
 	t.Helper()
-	check(t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+	party.Check(t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -88,25 +89,25 @@ func random(prefix string) string {
 // observed is an exchange with all that an observer can get hold of.
 type observed struct {
 	t      *testing.T
-	a, b   *org
-	chain  *chain
+	a, b   *party.Org
+	chain  *party.Chain
 	marked marked
 }
 
 // observe has two organisations exchange a marked document, all marked. put
 // stands between their networks. At the end the daemons are stopped.
-func observe(t *testing.T, put func(a, b *org)) observed {
-	o := observed{t: t, marked: marked{}, a: newOrg(t, random("Alpha ")), b: newOrg(t, random("Beta "))}
-	o.a.alias, o.b.alias = random("alias-a-"), random("alias-b-")
+func observe(t *testing.T, put func(a, b *party.Org)) observed {
+	o := observed{t: t, marked: marked{}, a: party.NewOrg(t, random("Alpha ")), b: party.NewOrg(t, random("Beta "))}
+	o.a.Alias, o.b.Alias = random("alias-a-"), random("alias-b-")
 	put(o.a, o.b)
-	o.chain = newChain(t, o.a, o.b)
-	for _, org := range []*org{o.a, o.b} {
-		org.anchorAt(o.chain.url)
-		org.start()
-		o.marked.add("the name of "+org.name[:5], []byte(org.name))
-		o.marked.add("the alias "+org.alias[:8], []byte(org.alias))
+	o.chain = party.NewChain(t, o.a, o.b)
+	for _, org := range []*party.Org{o.a, o.b} {
+		org.AnchorAt(o.chain.URL)
+		org.Start()
+		o.marked.add("the name of "+org.Name[:5], []byte(org.Name))
+		o.marked.add("the alias "+org.Alias[:8], []byte(org.Alias))
 	}
-	pair(o.a, o.b)
+	party.Pair(o.a, o.b)
 
 	content, name, request := random("content-"), random("name-"), random("request-")
 	doc := []byte(strings.Repeat(content, 8000))
@@ -116,25 +117,25 @@ func observe(t *testing.T, put func(a, b *org)) observed {
 	o.marked.add("the request", []byte(request))
 	o.marked.add("the digest", digest[:])
 	o.marked["the digest as a CID"] = []byte(record.Digest(digest).String())
-	sent, err := o.a.Send(t.Context(), client.Submission{To: []string{o.b.alias}, Name: name, RequestID: request}, bytes.NewReader(doc), int64(len(doc)))
-	check(t, err)
+	sent, err := o.a.Send(t.Context(), client.Submission{To: []string{o.b.Alias}, Name: name, RequestID: request}, bytes.NewReader(doc), int64(len(doc)))
+	party.Check(t, err)
 	id := sent.Transfers[0].ID
-	for _, org := range []*org{o.a, o.b} {
-		if v := org.wait(patience, id, "anchored"); v.Anchor != "final" || v.Name != name {
+	for _, org := range []*party.Org{o.a, o.b} {
+		if v := org.WaitFor(party.Patience, id, "anchored"); v.Anchor != "final" || v.Name != name {
 			t.Fatalf("%+v", v)
 		}
 	}
 	c, err := o.b.Content(t.Context(), id)
-	check(t, err)
+	party.Check(t, err)
 	got, err := io.ReadAll(c)
-	check(t, err)
-	check(t, c.Close())
+	party.Check(t, err)
+	party.Check(t, c.Close())
 	if !bytes.Equal(got, doc) {
 		t.Fatal("another document")
 	}
-	o.a.stop()
-	o.b.process.kill() // its journal's log remains as it was
-	o.chain.stop()
+	o.a.Stop()
+	o.b.Process.Kill() // its journal's log remains as it was
+	o.chain.Stop()
 	return o
 }
 
@@ -143,8 +144,8 @@ func observe(t *testing.T, put func(a, b *org)) observed {
 func (o observed) disks() {
 	o.t.Helper()
 	places := map[string]string{
-		"the state of the sender": o.a.dir, "the state of the recipient": o.b.dir, "the chain": o.chain.dir,
-		"the log of the sender": o.a.log, "the log of the recipient": o.b.log,
+		"the state of the sender": o.a.Dir, "the state of the recipient": o.b.Dir, "the chain": o.chain.Dir,
+		"the log of the sender": o.a.Log, "the log of the recipient": o.b.Log,
 	}
 	for place, dir := range places {
 		found, size := o.marked.inFiles(o.t, dir)
@@ -172,14 +173,14 @@ func (o observed) disks() {
 // plantInFiles puts everything that is marked into files of both sides.
 func (o observed) plantInFiles() {
 	o.t.Helper()
-	for _, path := range []string{filepath.Join(o.a.dir, "payloads", "planted"), filepath.Join(o.b.dir, "journal", "planted"), o.a.log, o.b.log} {
+	for _, path := range []string{filepath.Join(o.a.Dir, "payloads", "planted"), filepath.Join(o.b.Dir, "journal", "planted"), o.a.Log, o.b.Log} {
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		check(o.t, err)
+		party.Check(o.t, err)
 		for _, value := range o.marked {
 			_, err = fmt.Fprintf(f, "before%safter\n", value)
-			check(o.t, err)
+			party.Check(o.t, err)
 		}
-		check(o.t, f.Close())
+		party.Check(o.t, f.Close())
 	}
 }
 
@@ -191,23 +192,23 @@ func (o observed) plantOnChain() {
 	for _, value := range o.marked {
 		data = append(append(data, value...), '\n')
 	}
-	o.chain.start()
-	defer o.chain.stop()
-	c, err := ethclient.Dial(o.chain.url)
-	check(t, err)
+	o.chain.Start()
+	defer o.chain.Stop()
+	c, err := ethclient.Dial(o.chain.URL)
+	party.Check(t, err)
 	defer c.Close()
 	key, err := ethcrypto.HexToECDSA(devchain.Key[2:])
-	check(t, err)
+	party.Check(t, err)
 	from := ethcrypto.PubkeyToAddress(key.PublicKey)
 	nonce, err := c.PendingNonceAt(t.Context(), from)
-	check(t, err)
+	party.Check(t, err)
 	chainID := big.NewInt(devchain.DefaultChainID)
 	tx, err := types.SignNewTx(key, types.LatestSignerForChainID(chainID), &types.DynamicFeeTx{
 		ChainID: chainID, Nonce: nonce, To: &common.Address{1}, Gas: 2_000_000, GasFeeCap: big.NewInt(1e11), GasTipCap: big.NewInt(1e9), Data: data,
 	})
-	check(t, err)
-	check(t, c.SendTransaction(t.Context(), tx))
-	until(t, "a transaction in a block", func() string {
+	party.Check(t, err)
+	party.Check(t, c.SendTransaction(t.Context(), tx))
+	party.Until(t, "a transaction in a block", func() string {
 		if _, err := c.TransactionReceipt(t.Context(), tx.Hash()); err != nil {
 			return err.Error()
 		}
@@ -217,8 +218,8 @@ func (o observed) plantOnChain() {
 
 // recording is what a proxy recorded, and where it listens.
 type recording interface {
-	tapes() [][]byte
-	hellos() ([][]byte, error)
+	Tapes() [][]byte
+	Hellos() ([][]byte, error)
 }
 
 // wire searches a recording, in which there has to be something, and shows
@@ -226,7 +227,7 @@ type recording interface {
 func (o observed) wire(r recording, plant net.Conn) {
 	o.t.Helper()
 	size := 0
-	for _, tape := range r.tapes() {
+	for _, tape := range r.Tapes() {
 		size += len(tape)
 		if found := o.marked.in(tape); len(found) > 0 {
 			o.t.Errorf("on the wire: %v", found)
@@ -236,8 +237,8 @@ func (o observed) wire(r recording, plant net.Conn) {
 	if size < 8000*30 {
 		o.t.Errorf("%d bytes are less than the document", size)
 	}
-	hellos, err := r.hellos()
-	check(o.t, err)
+	hellos, err := r.Hellos()
+	party.Check(o.t, err)
 	for _, hello := range hellos {
 		if group, err := keyShareGroup(hello); err != nil || group != tls.X25519MLKEM768 {
 			o.t.Errorf("key exchange %v (%v), want X25519MLKEM768", group, err)
@@ -253,12 +254,12 @@ func (o observed) wire(r recording, plant net.Conn) {
 // plantOnWire sends all that is marked over the proxy and expects to find it.
 func (o observed) plantOnWire(r recording, plant net.Conn) {
 	o.t.Helper()
-	defer func() { check(o.t, plant.Close()) }()
+	defer func() { party.Check(o.t, plant.Close()) }()
 	for what, value := range o.marked {
 		_, err := plant.Write(append(value, '\n'))
-		check(o.t, err)
-		until(o.t, what+" in the recording", func() string {
-			for _, tape := range r.tapes() {
+		party.Check(o.t, err)
+		party.Until(o.t, what+" in the recording", func() string {
+			for _, tape := range r.Tapes() {
 				if bytes.Contains(tape, value) {
 					return ""
 				}
@@ -291,21 +292,21 @@ func TestAMarkIsFoundInAnyEncoding(t *testing.T) {
 func TestNobodyElseLearnsAnything(t *testing.T) {
 	t.Run("over TCP", func(t *testing.T) {
 		t.Parallel()
-		var l *link
-		o := observe(t, func(a, b *org) {
-			l = newLink(t, a, b, true)
+		var l *party.Link
+		o := observe(t, func(a, b *party.Org) {
+			l = party.NewLink(t, a, b, true)
 		})
-		o.wire(l, l.toNobody(t))
+		o.wire(l, l.ToNobody(t))
 		o.disks()
 	})
 	t.Run("over QUIC", func(t *testing.T) {
 		t.Parallel()
-		var l *packetLink
-		o := observe(t, func(a, b *org) {
-			l = newPacketLink(t, a, b)
+		var l *party.PacketLink
+		o := observe(t, func(a, b *party.Org) {
+			l = party.NewPacketLink(t, a, b)
 		})
-		plant, err := net.Dial("udp4", l.fronts[0])
-		check(t, err)
+		plant, err := net.Dial("udp4", l.Fronts[0])
+		party.Check(t, err)
 		o.wire(l, plant)
 		o.disks()
 	})

@@ -17,6 +17,7 @@ import (
 	"dxd/exchange"
 	"dxd/partner"
 	"dxd/record"
+	"dxd/test/party"
 )
 
 // loot is what a thief has: a copy of the disk, with what was deleted from it
@@ -28,11 +29,11 @@ type loot struct {
 }
 
 // steal copies the journal of a daemon that was killed: nothing was tidied up.
-func (o *org) steal(t *testing.T, removed [][]byte) loot {
+func steal(o *party.Org, t *testing.T, removed [][]byte) loot {
 	t.Helper()
-	o.process.kill()
+	o.Process.Kill()
 	l := loot{t: t, journal: t.TempDir(), files: removed}
-	check(t, os.CopyFS(filepath.Join(l.journal, "copy"), os.DirFS(filepath.Join(o.dir, "journal"))))
+	party.Check(t, os.CopyFS(filepath.Join(l.journal, "copy"), os.DirFS(filepath.Join(o.Dir, "journal"))))
 	return l
 }
 
@@ -43,10 +44,10 @@ func (l loot) opened(keys *crypto.Keyring) []byte {
 	t := l.t
 	t.Helper()
 	copied := filepath.Join(t.TempDir(), "journal") // which opening it changes
-	check(t, os.CopyFS(copied, os.DirFS(filepath.Join(l.journal, "copy"))))
+	party.Check(t, os.CopyFS(copied, os.DirFS(filepath.Join(l.journal, "copy"))))
 	db, err := badger.OpenManaged(badger.DefaultOptions(copied).WithLogger(nil).WithValueThreshold(1 << 20))
-	check(t, err)
-	defer func() { check(t, db.Close()) }()
+	party.Check(t, err)
+	defer func() { party.Check(t, db.Close()) }()
 	txn := db.NewTransactionAt(math.MaxUint64, false)
 	defer txn.Discard()
 	it := txn.NewIterator(badger.IteratorOptions{AllVersions: true})
@@ -56,7 +57,7 @@ func (l loot) opened(keys *crypto.Keyring) []byte {
 	for it.Rewind(); it.Valid(); it.Next() {
 		key := it.Item().KeyCopy(nil)
 		all.Write(key)
-		check(t, it.Item().Value(func(sealed []byte) error {
+		party.Check(t, it.Item().Value(func(sealed []byte) error {
 			value, err := sealer.Open(sealed, key)
 			if err != nil {
 				return nil
@@ -84,99 +85,99 @@ func (l loot) openFiles(keys *crypto.Keyring, key, wrapped []byte, all *bytes.Bu
 }
 
 func TestAThiefOfDiskAndKeyringFindsNothingThatWasErasedBeforeARotation(t *testing.T) {
-	a, b := newOrg(t, "alpha"), newOrg(t, "beta")
-	for _, o := range []*org{a, b} {
-		o.config["retain.sent"] = `"forever"`
-		o.start()
+	a, b := party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
+	for _, o := range []*party.Org{a, b} {
+		o.Config["retain.sent"] = `"forever"`
+		o.Start()
 	}
-	pair(a, b)
+	party.Pair(a, b)
 	m := marked{}
 	content, name, text := random("the content of "), random("contract-with-"), random("a message about ")
 	m.add("the content", []byte(content))
 	m.add("the name", []byte(name))
 	m.add("the message", []byte(text))
-	sent, err := a.Send(t.Context(), client.Submission{To: []string{b.alias}, Name: name, Type: "text/plain"}, strings.NewReader(content), int64(len(content)))
-	check(t, err)
+	sent, err := a.Send(t.Context(), client.Submission{To: []string{b.Alias}, Name: name, Type: "text/plain"}, strings.NewReader(content), int64(len(content)))
+	party.Check(t, err)
 	m.add("the digest", sent.Digest[:])
 	m["the digest as a CID"] = []byte(sent.Digest.String())
-	message, err := a.SendMessage(t.Context(), client.Submission{To: []string{b.alias}, Type: "text/plain"}, strings.NewReader(text), int64(len(text)))
-	check(t, err)
-	kept := document{seed: "kept", size: small}
-	stays := a.send(b, kept)
+	message, err := a.SendMessage(t.Context(), client.Submission{To: []string{b.Alias}, Type: "text/plain"}, strings.NewReader(text), int64(len(text)))
+	party.Check(t, err)
+	kept := party.Document{Seed: "kept", Size: party.Small}
+	stays := a.SendDocument(b, kept)
 	gone := []record.TransferID{sent.Transfers[0].ID, message.Transfers[0].ID}
 	for _, id := range append(gone, stays) {
-		a.delivered(id)
+		a.Delivered(id)
 	}
-	for _, o := range []*org{a, b} {
-		e, _ := o.evidence(gone[0])
-		m.add(o.name+"'s salt", e.Opening.Salt[:])
+	for _, o := range []*party.Org{a, b} {
+		e, _ := o.ParsedEvidence(gone[0])
+		m.add(o.Name+"'s salt", e.Opening.Salt[:])
 		var removed [][]byte
-		for _, path := range o.payloads() {
+		for _, path := range o.Payloads() {
 			file, err := os.ReadFile(path)
-			check(t, err)
+			party.Check(t, err)
 			removed = append(removed, file)
 		}
 		for _, id := range gone {
 			v, err := o.Erase(t.Context(), id)
-			check(t, err)
+			party.Check(t, err)
 			if !v.Erased || v.Name != "" || v.SHA256 != "" {
-				t.Errorf("%s: what is left is %+v", o.name, v)
+				t.Errorf("%s: what is left is %+v", o.Name, v)
 			}
 		}
-		before := o.onDisk()
-		found := m.in(o.steal(t, removed).opened(before))
+		before := onDisk(o)
+		found := m.in(steal(o, t, removed).opened(before))
 		for _, what := range []string{"the content", "the name", "the message", "the digest as a CID"} {
 			if !strings.Contains(strings.Join(found, "\n"), what) {
-				t.Errorf("%s: before the rotation %s is not found: the search is worth nothing", o.name, what)
+				t.Errorf("%s: before the rotation %s is not found: the search is worth nothing", o.Name, what)
 			}
 		}
 
-		o.start()
-		o.rotatesStorage()
-		stolen := o.steal(t, removed)
-		after := o.onDisk()
+		o.Start()
+		rotatesStorage(o)
+		stolen := steal(o, t, removed)
+		after := onDisk(o)
 		if found := m.in(stolen.opened(after)); len(found) > 0 {
-			t.Errorf("%s: after the rotation a thief finds %v", o.name, found)
+			t.Errorf("%s: after the rotation a thief finds %v", o.Name, found)
 		}
 		if found := m.in(stolen.opened(before)); len(found) == 0 {
-			t.Logf("%s: the disk kept nothing that the older key opens", o.name)
+			t.Logf("%s: the disk kept nothing that the older key opens", o.Name)
 		}
-		if found, _ := m.inFiles(t, o.dir); len(found) > 0 {
-			t.Errorf("%s: in clear there is %v", o.name, found)
+		if found, _ := m.inFiles(t, o.Dir); len(found) > 0 {
+			t.Errorf("%s: in clear there is %v", o.Name, found)
 		}
-		o.start()
-		o.keeps(stays, kept)
+		o.Start()
+		o.Keeps(stays, kept)
 	}
 }
 
 // rotatesStorage rotates the storage key, or waits until a rotation that is
 // under way has come to its end.
-func (o *org) rotatesStorage() {
-	o.t.Helper()
-	s, err := o.RotateStorageKey(o.t.Context())
-	check(o.t, err)
+func rotatesStorage(o *party.Org) {
+	o.T.Helper()
+	s, err := o.RotateStorageKey(o.T.Context())
+	party.Check(o.T, err)
 	if !s.UnderWay && s.Of == 0 {
-		o.t.Errorf("%s: nothing was done: %+v", o.name, s)
+		o.T.Errorf("%s: nothing was done: %+v", o.Name, s)
 	}
-	o.restsStorage()
+	restsStorage(o)
 }
 
 // restsStorage waits until no rotation is under way.
-func (o *org) restsStorage() {
-	o.t.Helper()
-	until(o.t, "the end of the rotation", func() string {
-		s, err := o.StorageRotation(o.t.Context())
-		check(o.t, err)
+func restsStorage(o *party.Org) {
+	o.T.Helper()
+	party.Until(o.T, "the end of the rotation", func() string {
+		s, err := o.StorageRotation(o.T.Context())
+		party.Check(o.T, err)
 		if s.Error != "" || s.Lost != 0 {
-			o.t.Fatalf("%s: the rotation is %+v", o.name, s)
+			o.T.Fatalf("%s: the rotation is %+v", o.Name, s)
 		}
 		if s.UnderWay {
 			return "it is under way"
 		}
 		return ""
 	})
-	if o.onDisk().StorageRotates() {
-		o.t.Errorf("%s: the older key is in the file", o.name)
+	if onDisk(o).StorageRotates() {
+		o.T.Errorf("%s: the older key is in the file", o.Name)
 	}
 }
 
@@ -191,41 +192,41 @@ func TestADeathInARotationOfTheStorageKeyEndsInOneState(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a, b := newPair(t)
-			d := document{seed: "storage", size: small}
-			sent := a.send(b, d)
-			a.delivered(sent)
-			ids := a.submitAll(b, 20)
-			b.stop()
-			waits := a.send(b, d)
-			first := a.onDisk()
-			a.stop()
+			a, b := party.NewPair(t)
+			d := party.Document{Seed: "storage", Size: party.Small}
+			sent := a.SendDocument(b, d)
+			a.Delivered(sent)
+			ids := submitAll(a, b, 20)
+			b.Stop()
+			waits := a.SendDocument(b, d)
+			first := onDisk(a)
+			a.Stop()
 			for i, point := range points {
-				a.dieAt = exchange.Point(point)
-				a.launch()
+				a.DieAt = exchange.Point(point)
+				a.Launch()
 				if i == 0 {
-					within(t, patience, "readiness", a.process.log.ready)
+					party.Within(t, party.Patience, "readiness", a.Process.Log.Ready)
 					a.RotateStorageKey(t.Context()) // it may die before it answers
 				}
-				within(t, patience, "death", a.process.gone)
-				if !a.process.died() {
-					t.Fatalf("it ended otherwise: %s", a.process.log)
+				party.Within(t, party.Patience, "death", a.Process.Gone)
+				if !a.Process.Died() {
+					t.Fatalf("it ended otherwise: %s", a.Process.Log)
 				}
 			}
-			a.dieAt = ""
-			a.start()
+			a.DieAt = ""
+			a.Start()
 			if points[0] == partner.BeforeKeyring {
-				a.rotatesStorage()
+				rotatesStorage(a)
 			}
-			a.restsStorage()
-			a.keeps(sent, d)
-			b.start()
-			a.delivered(waits)
-			b.keeps(waits, d)
-			a.delivered(ids[19])
-			a.stop()
+			restsStorage(a)
+			a.Keeps(sent, d)
+			b.Start()
+			a.Delivered(waits)
+			b.Keeps(waits, d)
+			a.Delivered(ids[19])
+			a.Stop()
 			left := loot{t: t, journal: t.TempDir()}
-			check(t, os.CopyFS(filepath.Join(left.journal, "copy"), os.DirFS(filepath.Join(a.dir, "journal"))))
+			party.Check(t, os.CopyFS(filepath.Join(left.journal, "copy"), os.DirFS(filepath.Join(a.Dir, "journal"))))
 			if left.current(first) > 0 {
 				t.Error("a value in use opens under the older key")
 			}
@@ -234,25 +235,25 @@ func TestADeathInARotationOfTheStorageKeyEndsInOneState(t *testing.T) {
 }
 
 func TestWhatIsAcceptedDuringARotationOfTheStorageKeyIsKept(t *testing.T) {
-	a, b := newPair(t)
+	a, b := party.NewPair(t)
 	var ids []record.TransferID
-	d := document{seed: "meanwhile", size: small}
+	d := party.Document{Seed: "meanwhile", Size: party.Small}
 	for range 4 {
 		_, err := a.RotateStorageKey(t.Context())
-		check(t, err)
+		party.Check(t, err)
 		for i := 0; i < 15; i++ {
-			ids = append(ids, a.send(b, d))
+			ids = append(ids, a.SendDocument(b, d))
 		}
-		a.submitAll(b, 15)
-		a.restsStorage()
+		submitAll(a, b, 15)
+		restsStorage(a)
 	}
 	for _, id := range ids {
-		a.delivered(id)
+		a.Delivered(id)
 	}
-	a.process.kill()
-	a.start()
+	a.Process.Kill()
+	a.Start()
 	for _, id := range ids {
-		a.keeps(id, d)
+		a.Keeps(id, d)
 	}
 }
 
@@ -261,15 +262,15 @@ func (l loot) current(keys *crypto.Keyring) (n int) {
 	t := l.t
 	t.Helper()
 	db, err := badger.OpenManaged(badger.DefaultOptions(filepath.Join(l.journal, "copy")).WithLogger(nil).WithValueThreshold(1 << 20))
-	check(t, err)
-	defer func() { check(t, db.Close()) }()
+	party.Check(t, err)
+	defer func() { party.Check(t, db.Close()) }()
 	txn := db.NewTransactionAt(math.MaxUint64, false)
 	defer txn.Discard()
 	it := txn.NewIterator(badger.IteratorOptions{})
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		key := it.Item().KeyCopy(nil)
-		check(t, it.Item().Value(func(sealed []byte) error {
+		party.Check(t, it.Item().Value(func(sealed []byte) error {
 			if _, err := keys.Sealer().Open(sealed, key); err == nil {
 				n++
 			}

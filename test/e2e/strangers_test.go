@@ -3,36 +3,38 @@ package e2e
 import (
 	"testing"
 	"time"
+
+	"dxd/test/party"
 )
 
 // A partner that shuts us out ends each connection as soon as it has seen who
 // we are, at which time it is up here.
 func TestWhoIsShutOutKnocksWithPauses(t *testing.T) {
 	t.Parallel()
-	a, b := newOrg(t, "alpha"), newOrg(t, "beta")
-	l := newLink(t, a, b, false)
-	a.start()
-	b.start()
+	a, b := party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
+	l := party.NewLink(t, a, b, false)
+	a.Start()
+	b.Start()
 	card, err := b.Card(t.Context())
-	check(t, err)
-	_, err = a.AddPartner(t.Context(), b.alias, card, "")
-	check(t, err)
-	d := document{"patient", small}
-	id := a.send(b, d)
+	party.Check(t, err)
+	_, err = a.AddPartner(t.Context(), b.Alias, card, "")
+	party.Check(t, err)
+	d := party.Document{Seed: "patient", Size: party.Small}
+	id := a.SendDocument(b, d)
 	const span = 4 * time.Second
 	<-time.After(span)
 	// Pauses grow to half a second here; calls and documents have their own.
-	knocks := l.connections()
+	knocks := l.Connections()
 	t.Logf("%d connections in %s", knocks, span)
 	if knocks < 2 || knocks > 60 {
 		t.Errorf("%d connections", knocks)
 	}
 	card, err = a.Card(t.Context())
-	check(t, err)
+	party.Check(t, err)
 	begun := time.Now()
-	_, err = b.AddPartner(t.Context(), a.alias, card, "")
-	check(t, err)
-	a.delivered(id)
+	_, err = b.AddPartner(t.Context(), a.Alias, card, "")
+	party.Check(t, err)
+	a.Delivered(id)
 	t.Logf("delivered %s after it was let in", time.Since(begun).Round(time.Millisecond))
-	agree(a, b, id, d)
+	party.Agree(a, b, id, d)
 }

@@ -1,4 +1,4 @@
-package e2e
+package party
 
 import (
 	"bytes"
@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// link is all that two daemons have of each other: a proxy in front of each,
+// Link is all that two daemons have of each other: a proxy in front of each,
 // which the other dials. It counts and can hold what goes from a to b.
-type link struct {
+type Link struct {
 	recording bool
 
 	mu    sync.Mutex // guards what follows
@@ -30,28 +30,28 @@ type wire struct {
 	up, down bytes.Buffer // recorded: from who dialled, and to it
 }
 
-// newLink puts proxies between two organisations that do not run yet, and lets
+// NewLink puts proxies between two organisations that do not run yet, and lets
 // them speak TCP only.
-func newLink(t testing.TB, a, b *org, recording bool) *link {
+func NewLink(t testing.TB, a, b *Org, recording bool) *Link {
 	t.Helper()
-	l := &link{recording: recording, limit: -1, held: make(chan struct{})}
+	l := &Link{recording: recording, limit: -1, held: make(chan struct{})}
 	l.freed = sync.NewCond(&l.mu)
 	for _, front := range []struct {
-		of  *org
+		of  *Org
 		toB bool
 	}{{a, false}, {b, true}} {
-		port := l.serve(t, front.of.port, front.toB)
-		front.of.config["listen"] = fmt.Sprintf(`["/ip4/127.0.0.1/tcp/%d"]`, front.of.port)
-		front.of.config["announce"] = fmt.Sprintf(`["/ip4/127.0.0.1/tcp/%d"]`, port)
+		port := l.serve(t, front.of.Port, front.toB)
+		front.of.Config["listen"] = fmt.Sprintf(`["/ip4/127.0.0.1/tcp/%d"]`, front.of.Port)
+		front.of.Config["announce"] = fmt.Sprintf(`["/ip4/127.0.0.1/tcp/%d"]`, port)
 	}
 	return l
 }
 
 // serve passes connections on to a port and returns its own.
-func (l *link) serve(t testing.TB, target int, toB bool) (port int) {
+func (l *Link) serve(t testing.TB, target int, toB bool) (port int) {
 	t.Helper()
 	front, err := net.Listen("tcp4", "127.0.0.1:0")
-	check(t, err)
+	Check(t, err)
 	var owned sync.WaitGroup
 	owned.Go(func() {
 		for {
@@ -74,18 +74,18 @@ func (l *link) serve(t testing.TB, target int, toB bool) (port int) {
 	})
 	t.Cleanup(func() {
 		_ = front.Close()
-		l.cut()
+		l.Cut()
 		owned.Wait()
 	})
 	return front.Addr().(*net.TCPAddr).Port
 }
 
-// toNobody is a connection over a proxy of this link to somebody who listens
+// ToNobody is a connection over a proxy of this link to somebody who listens
 // and says nothing.
-func (l *link) toNobody(t testing.TB) net.Conn {
+func (l *Link) ToNobody(t testing.TB) net.Conn {
 	t.Helper()
 	sink, err := net.Listen("tcp4", "127.0.0.1:0")
-	check(t, err)
+	Check(t, err)
 	var owned sync.WaitGroup
 	owned.Go(func() {
 		c, err := sink.Accept()
@@ -94,15 +94,15 @@ func (l *link) toNobody(t testing.TB) net.Conn {
 			_ = c.Close()
 		}
 	})
-	t.Cleanup(func() { _ = sink.Close(); l.cut(); owned.Wait() })
+	t.Cleanup(func() { _ = sink.Close(); l.Cut(); owned.Wait() })
 	port := l.serve(t, sink.Addr().(*net.TCPAddr).Port, true)
 	c, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-	check(t, err)
+	Check(t, err)
 	return c
 }
 
 // pass copies one direction until either end closes.
-func (l *link) pass(w *wire, dst, src net.Conn, tape *bytes.Buffer, toB bool) {
+func (l *Link) pass(w *wire, dst, src net.Conn, tape *bytes.Buffer, toB bool) {
 	defer l.end(w)
 	buf := make([]byte, 64<<10)
 	for {
@@ -117,7 +117,7 @@ func (l *link) pass(w *wire, dst, src net.Conn, tape *bytes.Buffer, toB bool) {
 }
 
 // admit counts and records bytes, once they may pass; false if they never may.
-func (l *link) admit(w *wire, b []byte, tape *bytes.Buffer, toB bool) bool {
+func (l *Link) admit(w *wire, b []byte, tape *bytes.Buffer, toB bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for toB && l.limit >= 0 && l.sent+int64(len(b)) > l.limit && !w.dead {
@@ -140,7 +140,7 @@ func (l *link) admit(w *wire, b []byte, tape *bytes.Buffer, toB bool) bool {
 	return true
 }
 
-func (l *link) end(w *wire) {
+func (l *Link) end(w *wire) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w.dead = true
@@ -149,8 +149,8 @@ func (l *link) end(w *wire) {
 	l.freed.Broadcast()
 }
 
-// cut ends all connections.
-func (l *link) cut() {
+// Cut ends all connections.
+func (l *Link) Cut() {
 	l.mu.Lock()
 	conns := slices.Clone(l.conns)
 	l.mu.Unlock()
@@ -159,32 +159,32 @@ func (l *link) cut() {
 	}
 }
 
-// hold lets n bytes pass from a to b, and then none. The channel is closed
+// Hold lets n bytes pass from a to b, and then none. The channel is closed
 // when more wait.
-func (l *link) hold(n int64) <-chan struct{} {
+func (l *Link) Hold(n int64) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sent, l.limit, l.held = 0, n, make(chan struct{})
 	return l.held
 }
 
-// release lets everything pass and counts anew.
-func (l *link) release() {
+// Release lets everything pass and counts anew.
+func (l *Link) Release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sent, l.limit = 0, -1
 	l.freed.Broadcast()
 }
 
-// passed is how many bytes went from a to b since hold or release.
-func (l *link) passed() int64 {
+// Passed is how many bytes went from a to b since hold or release.
+func (l *Link) Passed() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.sent
 }
 
-// tapes are the recordings, each direction of each connection for itself.
-func (l *link) tapes() (all [][]byte) {
+// Tapes are the recordings, each direction of each connection for itself.
+func (l *Link) Tapes() (all [][]byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, w := range l.conns {
@@ -193,8 +193,8 @@ func (l *link) tapes() (all [][]byte) {
 	return all
 }
 
-// hellos are the first messages of TLS from those who were dialled.
-func (l *link) hellos() (all [][]byte, err error) {
+// Hellos are the first messages of TLS from those who were dialled.
+func (l *Link) Hellos() (all [][]byte, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, w := range l.conns {
@@ -213,8 +213,8 @@ func (l *link) hellos() (all [][]byte, err error) {
 	return all, nil
 }
 
-// connections is how many there were.
-func (l *link) connections() int {
+// Connections is how many there were.
+func (l *Link) Connections() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.conns)

@@ -1,4 +1,4 @@
-package e2e
+package party
 
 import (
 	"bytes"
@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// packetLink is a link over UDP that records: a proxy in front of each of two
+// PacketLink is a link over UDP that records: a proxy in front of each of two
 // organisations.
-type packetLink struct {
-	fronts []string
+type PacketLink struct {
+	Fronts []string
 
 	mu    sync.Mutex // guards what follows
 	calls []*call
@@ -25,24 +25,24 @@ type call struct {
 	all  []datagram
 }
 
-// newPacketLink puts proxies between two organisations that do not run yet,
+// NewPacketLink puts proxies between two organisations that do not run yet,
 // and lets them speak QUIC only.
-func newPacketLink(t testing.TB, a, b *org) *packetLink {
+func NewPacketLink(t testing.TB, a, b *Org) *PacketLink {
 	t.Helper()
-	l := &packetLink{}
-	for _, o := range []*org{a, b} {
-		port := l.serve(t, o.port)
-		o.config["listen"] = fmt.Sprintf(`["/ip4/127.0.0.1/udp/%d/quic-v1"]`, o.port)
-		o.config["announce"] = fmt.Sprintf(`["/ip4/127.0.0.1/udp/%d/quic-v1"]`, port)
+	l := &PacketLink{}
+	for _, o := range []*Org{a, b} {
+		port := l.serve(t, o.Port)
+		o.Config["listen"] = fmt.Sprintf(`["/ip4/127.0.0.1/udp/%d/quic-v1"]`, o.Port)
+		o.Config["announce"] = fmt.Sprintf(`["/ip4/127.0.0.1/udp/%d/quic-v1"]`, port)
 	}
 	return l
 }
 
-func (l *packetLink) serve(t testing.TB, target int) (port int) {
+func (l *PacketLink) serve(t testing.TB, target int) (port int) {
 	t.Helper()
 	front, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	check(t, err)
-	l.fronts = append(l.fronts, front.LocalAddr().String())
+	Check(t, err)
+	l.Fronts = append(l.Fronts, front.LocalAddr().String())
 	var owned sync.WaitGroup
 	calls := map[netip.AddrPort]*call{}
 	owned.Go(func() {
@@ -71,7 +71,7 @@ func (l *packetLink) serve(t testing.TB, target int) (port int) {
 	return front.LocalAddr().(*net.UDPAddr).Port
 }
 
-func (l *packetLink) call(target int) (*call, error) {
+func (l *PacketLink) call(target int) (*call, error) {
 	back, err := net.DialUDP("udp4", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: target})
 	if err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func (l *packetLink) call(target int) (*call, error) {
 }
 
 // answer brings back what the organisation sends, until the proxy closes.
-func (l *packetLink) answer(front *net.UDPConn, to netip.AddrPort, c *call) {
+func (l *PacketLink) answer(front *net.UDPConn, to netip.AddrPort, c *call) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := c.back.Read(buf)
@@ -99,14 +99,14 @@ func (l *packetLink) answer(front *net.UDPConn, to netip.AddrPort, c *call) {
 	}
 }
 
-func (l *packetLink) keep(c *call, fromServer bool, data []byte) {
+func (l *PacketLink) keep(c *call, fromServer bool, data []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c.all = append(c.all, datagram{fromServer, bytes.Clone(data)})
 }
 
-// tapes are the recorded packets.
-func (l *packetLink) tapes() (all [][]byte) {
+// Tapes are the recorded packets.
+func (l *PacketLink) Tapes() (all [][]byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.calls {
@@ -117,8 +117,8 @@ func (l *packetLink) tapes() (all [][]byte) {
 	return all
 }
 
-// hellos are the first messages of TLS from those who were called.
-func (l *packetLink) hellos() (all [][]byte, err error) {
+// Hellos are the first messages of TLS from those who were called.
+func (l *PacketLink) Hellos() (all [][]byte, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.calls {

@@ -1,0 +1,6 @@
+//go:build race
+
+package party
+
+// RaceDetector tells that the daemons carry it, which multiplies their memory.
+const RaceDetector = true
