@@ -27,6 +27,7 @@ type Options struct {
 
 	Seam  func(exchange.Point) // nil in production
 	Retry exchange.Retry       // zero: the default
+	Now   func() time.Time     // nil: time.Now
 }
 
 // Build says which program runs.
@@ -123,7 +124,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	}
 	d.Exchange = exchange.Open(exchange.Config{
 		Journal: d.Store, Files: d.Store, Keys: d.Keys, Book: d.Book,
-		Network: network{d.Host}, Addrs: d.Host.Addrs, Beacon: d.beacon, Anchors: d.anchors, CheckState: evm.CheckState, Now: time.Now, Log: d.log,
+		Network: network{d.Host}, Addrs: d.Host.Addrs, Beacon: d.beacon, Anchors: d.anchors, CheckState: evm.CheckState, Now: d.now, Log: d.log,
 		Retain: retention(o.Config.Retain), Checking: checking(o.Config.Check), OnRequest: o.Config.Erase.OnRequest, Tickets: &d.tickets, Doorway: d.doorway, Seam: o.Seam, Retry: o.Retry,
 	})
 	return nil

@@ -78,7 +78,7 @@ func (o *Organisation) examineKeys() Check {
 	card := o.Book.Self().Body
 	made, ends := time.UnixMilli(card.Created).UTC(), time.UnixMilli(card.Expires).UTC()
 	detail := fmt.Sprintf("card %d, made %s, expires %s", card.Serial, made.Format(time.DateOnly), ends.Format(time.DateOnly))
-	if !time.Now().Before(o.Book.Due()) {
+	if !o.now().Before(o.Book.Due()) {
 		return unwell("keys", "%s: `dxd card renew` renews it", detail)
 	}
 	return healthy("keys", "%s", detail)

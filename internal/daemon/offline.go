@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"dxd/api"
 	"dxd/api/apitype"
@@ -53,7 +52,7 @@ func OpenOffline(ctx context.Context, opts Options) (o *Offline, err error) {
 	o.queue = queue.Open(c)
 	o.exchange = exchange.Open(exchange.Config{
 		Journal: o.Store, Files: o.Store, Keys: o.Keys, Book: o.Book,
-		Addrs: o.addresses, Beacon: o.queue.Beacon, Now: time.Now, Log: opts.Log,
+		Addrs: o.addresses, Beacon: o.queue.Beacon, Now: o.now, Log: opts.Log,
 		Retain: retention(opts.Config.Retain), Checking: checking(opts.Config.Check),
 	})
 	return o, o.serve(ctx)
@@ -123,7 +122,7 @@ func (o *Offline) doctor(ctx context.Context, alias string) ([]Check, error) {
 	checks = append(checks, examinePayloads(ctx, o.exchange))
 	checks = append(checks, o.examineLog(ctx))
 	for _, p := range o.Book.List() {
-		if p.State == partner.Active && p.Expired(time.Now()) {
+		if p.State == partner.Active && p.Expired(o.now()) {
 			checks = append(checks, unwell("partner "+p.Alias, "its card has expired: ask for a new one"))
 		}
 	}

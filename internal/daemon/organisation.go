@@ -36,6 +36,7 @@ type Organisation struct {
 	Book   *partner.Book
 	Events *event.Log
 
+	now       func() time.Time
 	lock      *statedir.Lock
 	announced func(ctx context.Context) // before a node key comes into use that partners may not know
 	storage   storage
@@ -82,11 +83,15 @@ type Watcher struct {
 	// Announced is called before a node key comes into use that partners may
 	// not have taken yet.
 	Announced func(ctx context.Context)
+	Now       func() time.Time // nil: time.Now
 }
 
 // Open locks and opens a state directory.
 func Open(ctx context.Context, dir statedir.Dir, c config.Config, keys *crypto.Keyring, log *slog.Logger, w Watcher) (o *Organisation, err error) {
-	o = &Organisation{Dir: dir, Config: c, Keys: keys, announced: w.Announced, storage: storage{begun: make(chan struct{}, 1), seam: w.Seam}}
+	o = &Organisation{Dir: dir, Config: c, Keys: keys, announced: w.Announced, storage: storage{begun: make(chan struct{}, 1), seam: w.Seam}, now: w.Now}
+	if o.now == nil {
+		o.now = time.Now
+	}
 	if o.lock, err = dir.Lock(); err != nil {
 		return nil, err
 	}
@@ -99,9 +104,9 @@ func Open(ctx context.Context, dir statedir.Dir, c config.Config, keys *crypto.K
 	if o.Store, err = badger.Open(dir.Path(), keys.Sealer(), badger.Options{Reserve: reserve, Log: log}); err != nil {
 		return o, err
 	}
-	o.Events = &event.Log{Journal: o.Store, Now: time.Now, Retain: c.Retain.Events}
+	o.Events = &event.Log{Journal: o.Store, Now: o.now, Retain: c.Retain.Events}
 	o.Book, err = partner.Open(ctx, partner.Config{
-		Journal: o.Store, Keys: keys, Now: time.Now, IsPrivate: p2p.IsPrivate, OnState: w.State, OnChange: tellOfPartner, OnOwn: exchange.AnchorCard, OnCard: w.Card,
+		Journal: o.Store, Keys: keys, Now: o.now, IsPrivate: p2p.IsPrivate, OnState: w.State, OnChange: o.tellOfPartner, OnOwn: exchange.AnchorCard, OnCard: w.Card,
 		OnKeys: w.Keys, Save: dir.WriteKeyring, Seam: w.Seam,
 	})
 	if err != nil {
@@ -123,8 +128,8 @@ func (o *Organisation) anchorCard(ctx context.Context) error {
 	return o.Store.Update(ctx, func(tx blobstore.Tx) error { return exchange.AnchorCard(tx, o.Book.Self().Envelope) })
 }
 
-func tellOfPartner(tx blobstore.Tx, org record.OrgID, s partner.State) error {
-	return event.Append(tx, event.Event{Type: event.PartnerChanged, Time: time.Now().UnixMilli(), Partner: org, State: string(s)})
+func (o *Organisation) tellOfPartner(tx blobstore.Tx, org record.OrgID, s partner.State) error {
+	return event.Append(tx, event.Event{Type: event.PartnerChanged, Time: o.now().UnixMilli(), Partner: org, State: string(s)})
 }
 
 // Close closes and unlocks what Open opened.

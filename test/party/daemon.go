@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,14 +24,20 @@ import (
 const (
 	envDir   = "DXD_PARTY_DIR"    // the state directory to run on
 	envPoint = "DXD_PARTY_DIE_AT" // the commit point at which the process dies
+	envNth   = "DXD_PARTY_DIE_ON" // when it comes there for this time, from 1
+	envClock = "DXD_PARTY_CLOCK"  // the file that says how wrong its clock is; it is read again on SIGUSR1
 )
 
 // Main is the TestMain of a suite over processes: it runs the tests, or is one
-// of their daemons.
-func Main(m *testing.M) {
+// of their daemons. What is to follow the tests is run before the process ends.
+func Main(m *testing.M, after ...func()) {
 	dir := os.Getenv(envDir)
 	if dir == "" {
-		os.Exit(m.Run())
+		code := m.Run()
+		for _, f := range after {
+			f()
+		}
+		os.Exit(code)
 	}
 	if err := runDaemon(dir); err != nil {
 		fmt.Fprintf(os.Stderr, "dxd: error: %s: %v\n", record.KindOf(err), err)
@@ -58,20 +66,56 @@ func runDaemon(dir string) error {
 	if err != nil {
 		return err
 	}
+	nth, err := strconv.ParseInt(os.Getenv(envNth), 10, 64)
+	if err != nil {
+		return err
+	}
+	now, err := wrongClock(os.Getenv(envClock))
+	if err != nil {
+		return err
+	}
 	return daemon.Run(ctx, daemon.Options{
-		Dir: d, Config: c, Keys: keys, Log: c.Log.Logger(os.Stderr), Seam: dieAt(exchange.Point(os.Getenv(envPoint))),
+		Dir: d, Config: c, Keys: keys, Log: c.Log.Logger(os.Stderr), Seam: dieAt(exchange.Point(os.Getenv(envPoint)), nth), Now: now,
 		Retry: exchange.Retry{First: 20 * time.Millisecond, Longest: 500 * time.Millisecond},
 	})
 }
 
-// dieAt kills the process at a commit point, as kill -9 does.
-func dieAt(point exchange.Point) func(exchange.Point) {
+// dieAt kills the process when it comes to a commit point for the nth time, as
+// kill -9 does.
+func dieAt(point exchange.Point, nth int64) func(exchange.Point) {
+	var passed atomic.Int64
 	return func(p exchange.Point) {
-		if p == point {
+		if p == point && passed.Add(1) == nth {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // can't fail: it is our own
 			select {}                                      // nothing follows until the signal is there
 		}
 	}
+}
+
+// wrongClock is a clock that is as wrong as the file says, now and whenever
+// SIGUSR1 came since.
+func wrongClock(file string) (now func() time.Time, err error) {
+	var wrong atomic.Int64
+	set := func() error {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		d, err := time.ParseDuration(string(text))
+		wrong.Store(int64(d))
+		return err
+	}
+	changed := make(chan os.Signal, 1)
+	signal.Notify(changed, syscall.SIGUSR1)
+	go func() { // for as long as the process lives
+		for range changed {
+			if err := set(); err != nil {
+				panic(err)
+			}
+		}
+	}()
+	// Without its monotonic part, as a clock is that was set.
+	return func() time.Time { return time.Now().Round(0).Add(time.Duration(wrong.Load())) }, set()
 }
 
 // Unlock reads a keyring that no passphrase protects.

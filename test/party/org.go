@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,6 +35,9 @@ type Org struct {
 	Port    int
 	Config  map[string]string // of dxd.toml, values as TOML
 	DieAt   exchange.Point
+	DieOn   int           // for which time it comes to DieAt; 0 is the first
+	Clock   time.Duration // by how much its daemon's clock is ahead
+	Under   []string      // the command that starts the daemon, if its process is not to be started directly
 	Process *Process
 }
 
@@ -89,13 +93,39 @@ func (o *Org) Launch() {
 		fmt.Fprintf(&toml, "%s = %s\n", key, value)
 	}
 	Check(o.T, os.WriteFile(filepath.Join(o.Dir, "dxd.toml"), toml.Bytes(), 0o600))
-	o.Process = launch(o.T, o.Dir, o.Log, o.DieAt)
+	o.setClock()
+	o.Process = launch(o.T, o.Log, o.Under,
+		envDir+"="+o.Dir, envPoint+"="+string(o.DieAt), envNth+"="+strconv.Itoa(max(1, o.DieOn)), envClock+"="+o.clockFile())
+}
+
+func (o *Org) clockFile() string { return o.Dir + ".clock" }
+
+func (o *Org) setClock() {
+	o.T.Helper()
+	whole := o.clockFile() + ".new"
+	Check(o.T, os.WriteFile(whole, []byte(o.Clock.String()), 0o600))
+	Check(o.T, os.Rename(whole, o.clockFile()))
+}
+
+// StepClock sets the clock of the daemon that runs.
+func (o *Org) StepClock(ahead time.Duration) {
+	o.T.Helper()
+	o.Clock = ahead
+	o.setClock()
+	Check(o.T, o.Process.Cmd.Process.Signal(syscall.SIGUSR1))
 }
 
 // Start starts the daemon, waits until it is ready, and says how long it took.
 func (o *Org) Start() time.Duration {
 	o.T.Helper()
 	o.Launch()
+	return o.IsReady()
+}
+
+// IsReady waits until the daemon that was launched is ready, and says how long
+// it took.
+func (o *Org) IsReady() time.Duration {
+	o.T.Helper()
 	p := o.Process
 	timer := time.NewTimer(Patience)
 	defer timer.Stop()
@@ -118,7 +148,7 @@ func (o *Org) StartAfterDeath() {
 	if !o.Process.Died() {
 		o.T.Fatalf("it ended otherwise: %s", o.Process.Log)
 	}
-	o.DieAt = ""
+	o.DieAt, o.DieOn = "", 0
 	o.Start()
 }
 

@@ -6,12 +6,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
-
-	"dxd/exchange"
 )
 
 // Patience is how long anything may take that should take a moment.
@@ -33,14 +32,15 @@ type Process struct {
 }
 
 // launch starts a daemon and does not wait for it. It dies with the test.
-func launch(t testing.TB, dir, logFile string, point exchange.Point) *Process {
+func launch(t testing.TB, logFile string, under []string, env ...string) *Process {
 	t.Helper()
 	self, err := os.Executable()
 	Check(t, err)
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	Check(t, err)
-	p := &Process{Cmd: exec.Command(self), Log: &watchedLog{file: log, Ready: make(chan struct{})}, Gone: make(chan struct{})}
-	p.Cmd.Env = append(os.Environ(), envDir+"="+dir, envPoint+"="+string(point))
+	command := slices.Concat(under, []string{self})
+	p := &Process{Cmd: exec.Command(command[0], command[1:]...), Log: &watchedLog{file: log, Ready: make(chan struct{})}, Gone: make(chan struct{})}
+	p.Cmd.Env = append(os.Environ(), env...)
 	p.Cmd.Stderr = p.Log
 	p.life, err = p.Cmd.StdinPipe()
 	Check(t, err)
