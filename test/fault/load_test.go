@@ -47,6 +47,12 @@ type pair struct {
 func newPair(t *testing.T, fault string, prepare func(a, b *party.Org)) *pair {
 	t.Helper()
 	a, b := party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
+	for _, o := range []*party.Org{a, b} {
+		// As most do who run it: then a daemon that died tells over QUIC that its
+		// connections are dead once it is back, and nobody waits for 30 s.
+		o.Config["listen"] = fmt.Sprintf(`["/ip4/0.0.0.0/tcp/%d", "/ip4/0.0.0.0/udp/%d/quic-v1"]`, o.Port, o.Port)
+		o.Config["announce"] = fmt.Sprintf(`["/ip4/127.0.0.1/tcp/%d", "/ip4/127.0.0.1/udp/%d/quic-v1"]`, o.Port, o.Port)
+	}
 	if prepare != nil {
 		prepare(a, b)
 	}
