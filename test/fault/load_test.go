@@ -48,10 +48,7 @@ func newPair(t *testing.T, fault string, prepare func(a, b *party.Org)) *pair {
 	t.Helper()
 	a, b := party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
 	for _, o := range []*party.Org{a, b} {
-		// As most do who run it: then a daemon that died tells over QUIC that its
-		// connections are dead once it is back, and nobody waits for 30 s.
-		o.Config["listen"] = fmt.Sprintf(`["/ip4/0.0.0.0/tcp/%d", "/ip4/0.0.0.0/udp/%d/quic-v1"]`, o.Port, o.Port)
-		o.Config["announce"] = fmt.Sprintf(`["/ip4/127.0.0.1/tcp/%d", "/ip4/127.0.0.1/udp/%d/quic-v1"]`, o.Port, o.Port)
+		listenEverywhere(o)
 	}
 	if prepare != nil {
 		prepare(a, b)
@@ -101,6 +98,7 @@ func (p *pair) hand(ended <-chan struct{}, wg *sync.WaitGroup, draw *rand.Rand, 
 	if kind == record.Message {
 		least, most = minMessages, maxMessages
 	}
+	first := draw.IntN(10)
 	for i := range most {
 		select {
 		case <-ended:
@@ -109,7 +107,7 @@ func (p *pair) hand(ended <-chan struct{}, wg *sync.WaitGroup, draw *rand.Rand, 
 			}
 		default:
 		}
-		d := p.draw(draw, from, to, kind)
+		d := p.draw(first+i, from, to, kind)
 		if !p.persist("handing over", d.submit) {
 			return
 		}
@@ -122,20 +120,21 @@ func (p *pair) hand(ended <-chan struct{}, wg *sync.WaitGroup, draw *rand.Rand, 
 	}
 }
 
-// draw makes a deed and notes it.
-func (p *pair) draw(draw *rand.Rand, from, to *party.Org, kind record.ItemKind) *deed {
+// draw makes a deed and notes it. Sizes and what applications want take turns,
+// so that each is there in every round.
+func (p *pair) draw(turn int, from, to *party.Org, kind record.ItemKind) *deed {
 	d := &deed{from: from, to: to, kind: kind, mu: &p.mu}
-	sizes := []int64{100, 2 << 10, party.Small, 200 << 10, 1 << 20}
+	sizes := []int64{100, 200 << 10, 2 << 10, 1 << 20, party.Small}
 	if kind == record.Message {
 		sizes = []int64{10, 300, 2 << 10, 20 << 10}
 	}
-	d.Size = sizes[draw.IntN(len(sizes))]
-	switch draw.IntN(10) {
-	case 0:
+	d.Size = sizes[turn%len(sizes)]
+	switch turn % 10 {
+	case 0, 3:
 		d.cancel = kind == record.Document
-	case 1:
+	case 1, 6:
 		d.word = "accepted"
-	case 2:
+	case 4:
 		d.word = "refused"
 	}
 	p.mu.Lock()
