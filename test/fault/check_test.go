@@ -25,7 +25,7 @@ type finding struct {
 func (p *pair) checked(restart func()) {
 	p.t.Helper()
 	p.settled()
-	for end := time.Now().Add(party.Patience); ; {
+	for end, more := time.Now().Add(party.Patience), 200*time.Millisecond; ; more *= 2 {
 		p.a.Stop()
 		p.b.Stop()
 		found, waiting := p.examine()
@@ -34,6 +34,7 @@ func (p *pair) checked(restart func()) {
 			p.a.Start()
 			p.b.Start()
 			p.settled()
+			pause(more) // nothing tells from outside that a partner was told all
 			continue
 		}
 		if waiting != "" {

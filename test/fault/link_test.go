@@ -63,8 +63,10 @@ func TestWhateverTheLinkDoesNothingIsLost(t *testing.T) {
 			t.Parallel()
 			var r *road
 			p := newPair(t, l.name, func(a, b *party.Org) { r = newRoad(t, a, b) })
+			p.pace = 50 * time.Millisecond
 			for range times(1, 5) {
 				stop := p.load()
+				pause(time.Duration(p.rand.IntN(300)) * time.Millisecond) // when it begins is drawn
 				l.do(p, r)
 				stop()
 				if l.stays {

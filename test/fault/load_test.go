@@ -37,6 +37,9 @@ type pair struct {
 	row  *row
 	rand *rand.Rand // of the test's goroutine
 
+	pace    time.Duration // of handing over, if it is not to be as fast as can be
+	largest int64         // document, if not 0
+
 	mu    sync.Mutex // guards deeds, and the ids of those
 	deeds []*deed
 	seen  map[record.TransferID]bool // that were checked whole before
@@ -76,6 +79,7 @@ func random(t *testing.T) *rand.Rand {
 const (
 	maxDocuments, minDocuments = 12, 3
 	maxMessages, minMessages   = 40, 10
+	paced                      = 5 // times as many at most, if there is a pace
 )
 
 // load hands documents and messages over in both directions until stop is
@@ -98,6 +102,9 @@ func (p *pair) hand(ended <-chan struct{}, wg *sync.WaitGroup, draw *rand.Rand, 
 	if kind == record.Message {
 		least, most = minMessages, maxMessages
 	}
+	if p.pace != 0 {
+		most *= paced
+	}
 	first := draw.IntN(10)
 	for i := range most {
 		select {
@@ -111,6 +118,7 @@ func (p *pair) hand(ended <-chan struct{}, wg *sync.WaitGroup, draw *rand.Rand, 
 		if !p.persist("handing over", d.submit) {
 			return
 		}
+		pause(p.pace)
 		if d.cancel {
 			p.persist("cancelling", d.giveUp)
 		}
@@ -129,6 +137,9 @@ func (p *pair) draw(turn int, from, to *party.Org, kind record.ItemKind) *deed {
 		sizes = []int64{10, 300, 2 << 10, 20 << 10}
 	}
 	d.Size = sizes[turn%len(sizes)]
+	if p.largest != 0 {
+		d.Size = min(d.Size, p.largest)
+	}
 	switch turn % 10 {
 	case 0, 3:
 		d.cancel = kind == record.Document
