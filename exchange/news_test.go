@@ -285,17 +285,30 @@ func (n *node) voids(t *testing.T, id record.TransferID, to *node, manifest reco
 func TestAVoidKeepsItsPayloadOut(t *testing.T) {
 	a, b := newNode(t, "anna"), newNode(t, "bert")
 	pair(t, a, b)
-	for _, size := range []string{"small", "large"} {
+	for _, c := range []struct {
+		size  string
+		other bool // the void comes under the id of another transfer
+	}{{"small", false}, {"large", false}, {"small", true}, {"large", true}} {
+		size := c.size
 		f := newForgery(t, a, b)
 		if size == "large" {
 			f.large(t, b)
 		}
 		manifest, finish := f.finish(t, a)
-		if got := a.tells(t, b).tell(a.voids(t, f.ID, b, manifest.ID())); !got.OK || got.Receipt != nil {
+		told := a.voids(t, f.ID, b, manifest.ID())
+		if c.other {
+			told["transfer"] = newForgery(t, a, b).ID.String()
+		}
+		if got := a.tells(t, b).tell(told); !got.OK || got.Receipt != nil {
 			t.Errorf("%s: a void of what has not come yet: %+v", size, got)
 		}
 		s := openRaw(t, a, b)
-		kind, content := finish(s, f.offerAnd(t, s))
+		kind, content := byte(0), []byte(nil)
+		if c.other {
+			kind, content = finish(s, f.offerAnd(t, s))
+		} else {
+			kind, content = f.offered(t, s)
+		}
 		if kind != typeRefusal || !bytes.Contains(content, []byte(`"cancelled"`)) {
 			t.Errorf("%s: answered with type %d, %s", size, kind, content)
 		}

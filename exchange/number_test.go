@@ -136,14 +136,14 @@ func TestAVoidIsBoundToItsNumber(t *testing.T) {
 	pair(t, a, b)
 	epoch, before := record.Epoch{7}, record.RecordID{1}
 	first := newForgery(t, a, b).given(epoch, 1, record.RecordID{})
-	manifest, finish := first.finish(t, a)
+	manifest, _ := first.finish(t, a)
 	for range 2 { // told twice
 		if got := a.tells(t, b).tell(a.voidsNumber(t, first.ID, b, manifest)); !got.OK {
 			t.Fatalf("a void: %+v", got)
 		}
 	}
 	s := openRaw(t, a, b)
-	if kind, content := finish(s, first.offerAnd(t, s)); kind != typeRefusal || !bytes.Contains(content, []byte(`"cancelled"`)) {
+	if kind, content := first.offered(t, s); kind != typeRefusal || !bytes.Contains(content, []byte(`"cancelled"`)) {
 		t.Errorf("what was voided is answered with type %d, %s", kind, content)
 	}
 	if l := b.lane(a); l.Received != 1 || l.Complete != 1 {

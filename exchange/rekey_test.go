@@ -15,6 +15,18 @@ import (
 // and returns the offset that comes back.
 func (f *forgery) offerAnd(t *testing.T, s io.ReadWriter) int64 {
 	t.Helper()
+	kind, content := f.offered(t, s)
+	if kind != typeAnswer {
+		t.Fatalf("a frame of type %d came back: %s", kind, content)
+	}
+	var a struct{ Offset int64 }
+	check(t, json.Unmarshal(content, &a))
+	return a.Offset
+}
+
+// offered sends offer and early bytes, and gives what comes back.
+func (f *forgery) offered(t *testing.T, s io.ReadWriter) (kind byte, content []byte) {
+	t.Helper()
 	offer, err := json.Marshal(map[string]any{
 		"v": f.Version, "id": f.ID.String(), "lane": f.Lane, "sealed_length": f.Sealed,
 		"body_nonce": f.Nonce.String(), "header": f.Header, "early": f.Early,
@@ -22,14 +34,9 @@ func (f *forgery) offerAnd(t *testing.T, s io.ReadWriter) int64 {
 	check(t, err)
 	writeFrame(t, s, typeOffer, offer)
 	writeFrame(t, s, typeBody, f.Body[:f.Early])
-	kind, content, err := readFrame(s)
+	kind, content, err = readFrame(s)
 	check(t, err)
-	if kind != typeAnswer {
-		t.Fatalf("a frame of type %d came back: %s", kind, content)
-	}
-	var a struct{ Offset int64 }
-	check(t, json.Unmarshal(content, &a))
-	return a.Offset
+	return kind, content
 }
 
 func TestAReceiptIsNeverForADocumentThatDoesNotOpen(t *testing.T) {

@@ -137,6 +137,9 @@ func (x *Exchange) begin(ctx context.Context, a *arrival) error {
 	}
 	x.at(BeforeReceiving)
 	unknown, err := x.update(ctx, func(tx blobstore.Tx) error {
+		if err := isGivenUp(tx, a.from.Org, a.offer.ID); err != nil {
+			return err // just now
+		}
 		t := x.incomingRow(a, Receiving)
 		t.Expires = x.Now().Add(t.keptOpen()).UnixMilli()
 		if err := t.shelve(tx); err != nil {

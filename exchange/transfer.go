@@ -123,6 +123,7 @@ const (
 	prefixVoid    blobstore.Key = "x/v/" // <transfer>: the void that we signed
 	prefixVoided  blobstore.Key = "x/w/" // <org>/<manifest>: its sender's void of it
 	prefixVoidID  blobstore.Key = "x/x/" // <org>/<void>: its manifest
+	prefixGivenUp blobstore.Key = "x/0/" // <org>/<transfer>: that its sender gave it up before anything of it was here
 	prefixFile    blobstore.Key = "x/b/" // <file>/<transfer>: that the transfer needs it
 	prefixByID    blobstore.Key = "x/i/" // <record>: its transfer
 	prefixRequest blobstore.Key = "x/u/" // <request id>: its transfers
@@ -165,6 +166,11 @@ func byRecordKey(tx blobstore.ReadTx, id record.RecordID) blobstore.Key {
 // voidedKey names its sender, too: a void says nothing of another's manifest.
 func voidedKey(tx blobstore.ReadTx, sender record.OrgID, manifest record.RecordID) blobstore.Key {
 	return orgKey(tx, prefixVoided, sender) + tx.Index("record", manifest[:])
+}
+
+// givenUpKey names its sender, too: an id means nothing without it.
+func givenUpKey(tx blobstore.ReadTx, sender record.OrgID, id record.TransferID) blobstore.Key {
+	return orgKey(tx, prefixGivenUp, sender) + blobstore.Key(id[:])
 }
 
 // voidIDKey finds a partner's void by its own id.

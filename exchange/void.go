@@ -27,6 +27,11 @@ func (x *Exchange) voided(ctx context.Context, from record.OrgID, id record.Tran
 			return err
 		}
 		switch {
+		case !here:
+			// Its offer may be under way, in a stream that is behind this one.
+			if err := tx.Set(givenUpKey(tx, from, id), nil); err != nil {
+				return err
+			}
 		case here && t.State == Receiving:
 			if file, err = x.cancelRow(tx, t); err != nil {
 				return err
@@ -43,6 +48,19 @@ func (x *Exchange) voided(ctx context.Context, from record.OrgID, id record.Tran
 		err = x.dropIncoming(ctx, arriving{from, id}, file)
 	}
 	return receipt, err
+}
+
+// isGivenUp refuses what its sender gave up before anything of it was here: a
+// row of it would wait for bytes that never come.
+func isGivenUp(tx blobstore.ReadTx, from record.OrgID, id record.TransferID) error {
+	_, err := tx.Get(givenUpKey(tx, from, id))
+	switch {
+	case err == nil:
+		return refuse(reasonCancelled)
+	case record.KindOf(err) == record.NotFound:
+		return nil
+	}
+	return err
 }
 
 // putVoided keeps a partner's void. Of several of one manifest, the first is

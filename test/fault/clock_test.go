@@ -10,6 +10,7 @@ import (
 const day = 24 * time.Hour
 
 func TestAWrongClockLosesNothing(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		steps []time.Duration // by how much the clock is ahead, one after the other

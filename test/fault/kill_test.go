@@ -8,6 +8,7 @@ import (
 )
 
 func TestKilledAtAnyTimeNothingIsLost(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		victims func(p *pair) []*party.Org

@@ -58,6 +58,7 @@ func (p *pair) outage(r *road, long time.Duration) {
 }
 
 func TestWhateverTheLinkDoesNothingIsLost(t *testing.T) {
+	t.Parallel()
 	for _, l := range badLinks {
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()

@@ -35,7 +35,7 @@ func times(short, long int) int {
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f != nil && f.Value.String() == f.DefValue {
-		_ = f.Value.Set("6") // the tests mostly wait
+		_ = f.Value.Set("8") // the tests mostly wait
 	}
 	party.Main(m, func() {
 		if len(tried.rows) > 0 {

@@ -11,6 +11,7 @@ import (
 // transfers die, with others under way in both directions. Those of pairing,
 // rotation, erasing and restored copies are there alone: load does not come by.
 func TestKilledAtACommitPointUnderLoadNothingIsLost(t *testing.T) {
+	t.Parallel()
 	for name, points := range map[string][]exchange.Point{
 		"kill -9 where it is promised": {
 			exchange.BeforeQueued, exchange.AfterQueued, exchange.BeforeBundled, exchange.AfterBundled, exchange.BeforeGreeted,

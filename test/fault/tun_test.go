@@ -151,6 +151,7 @@ func run(t *testing.T, command ...string) {
 }
 
 func TestOverABadLineNothingIsLost(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		cable
