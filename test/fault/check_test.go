@@ -40,23 +40,30 @@ func (p *pair) checked(restart func()) {
 		if waiting != "" {
 			found = append(found, finding{&p.row.differing, waiting})
 		}
-		p.note(found)
+		p.report(found)
+		p.note(&p.row.rounds)
 		break
 	}
 	restart()
 }
 
-// note counts a round and what was found in it.
-func (p *pair) note(found []finding) {
+// report counts what was found.
+func (p *pair) report(found []finding) {
 	p.t.Helper()
-	tried.mu.Lock()
-	defer tried.mu.Unlock()
-	p.row.rounds++
-	p.row.transfers = len(p.deeds)
 	for _, f := range found {
-		*f.sort++
+		p.note(f.sort)
 		p.t.Error(f.text)
 	}
+}
+
+// note counts one thing in the table.
+func (p *pair) note(sort *int) {
+	tried.mu.Lock()
+	defer tried.mu.Unlock()
+	*sort++
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.row.transfers = len(p.deeds)
 }
 
 // examine reads both state directories. waiting is what would be amiss if it
@@ -289,11 +296,6 @@ func (p *pair) promised(dead *party.Org, accepted []*deed) {
 				found = append(found, finding{&p.row.differing, "after the death the file of " + id.String() + " is gone"})
 			}
 		}
-		tried.mu.Lock()
-		defer tried.mu.Unlock()
-		for _, f := range found {
-			*f.sort++
-			p.t.Error(f.text)
-		}
+		p.report(found)
 	})
 }

@@ -166,6 +166,7 @@ func (p *pair) persist(what string, ask func(ctx context.Context) error) bool {
 		}
 	}
 	p.t.Errorf("%s: not within %s: %v", what, 2*party.Patience, err)
+	p.note(&p.row.lost)
 	return false
 }
 
@@ -209,6 +210,12 @@ func (d *deed) answer(ctx context.Context) (err error) {
 // numbers.
 func (p *pair) settled() {
 	p.t.Helper()
+	differ := true
+	defer func() {
+		if differ { // and the test ends here
+			p.note(&p.row.differing)
+		}
+	}()
 	for _, d := range p.deeds {
 		if p.seen[d.id] {
 			continue
@@ -231,6 +238,7 @@ func (p *pair) settled() {
 	for _, way := range [][2]*party.Org{{p.a, p.b}, {p.b, p.a}} {
 		party.Until(p.t, "numbers that have ended", func() string { return lanesDiffer(p.t.Context(), way[0], way[1]) })
 	}
+	differ = false
 }
 
 // agree tells whether a transfer's way has ended in these states; "" is that
