@@ -80,8 +80,8 @@ func makeDir(path string) (made bool, err error) {
 	if err := CanCreate(path); err != nil {
 		return false, err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return false, fileError("couldn't make the directory above %q: %w", path, err)
+	if err := makeAbove(filepath.Dir(path)); err != nil {
+		return false, err
 	}
 	err = os.Mkdir(path, 0o700)
 	if err == nil {
@@ -94,6 +94,21 @@ func makeDir(path string) (made bool, err error) {
 		return false, fileError("couldn't keep others out of %q: %w", path, err)
 	}
 	return false, nil
+}
+
+// makeAbove makes a directory and those above it, durably: a loss of power must
+// not take away the way to a state directory.
+func makeAbove(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return nil // what else is amiss, the next step says
+	}
+	if err := makeAbove(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fileError("couldn't make the directory %q: %w", path, err)
+	}
+	return syncDir(filepath.Dir(path))
 }
 
 func (d Dir) create(keyring, config []byte, fill func(Dir) error) error {

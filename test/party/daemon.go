@@ -81,10 +81,12 @@ func runDaemon(dir string) error {
 }
 
 // dieAt kills the process when it comes to a commit point for the nth time, as
-// kill -9 does.
+// kill -9 does. In a trace of system calls, each point that is passed shows as
+// the question for a file that is not there.
 func dieAt(point exchange.Point, nth int64) func(exchange.Point) {
 	var passed atomic.Int64
 	return func(p exchange.Point) {
+		_ = syscall.Access("/dxd/point/"+string(p), 0)
 		if p == point && passed.Add(1) == nth {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // can't fail: it is our own
 			select {}                                      // nothing follows until the signal is there
