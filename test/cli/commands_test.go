@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -99,6 +100,29 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	_, err = c.Wait(ctx, id, args[2], nil)
 	ts.Check(err)
+}
+
+// until runs a command again and again until its output matches, or with !
+// does not match any more: `until PATTERN COMMAND [ARG…]`. It is for what the
+// daemon does soon, and tells nobody when.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: [!] until PATTERN COMMAND [ARG…]")
+	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); ; {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if pattern.MatchString(ts.ReadFile("stdout")) != neg {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("not within %s", patience)
+		}
+		<-tick.C
+	}
 }
 
 // awaitErased waits until a transfer's payload is erased, which is no goal of
