@@ -115,7 +115,7 @@ func (h *Host) Open(ctx context.Context, node record.NodeID, addrs []string, pro
 	}
 	s, err := h.net.swarm.NewStream(network.WithNoDial(ctx, "just dialled"), p)
 	if err != nil {
-		return nil, dialError(ctx, err)
+		return nil, noStreamError(ctx, err)
 	}
 	return h.negotiate(ctx, s, node, protocol)
 }
@@ -202,6 +202,23 @@ func dialError(ctx context.Context, err error) error {
 	return failed
 }
 
+// noStreamError gives the error of a stream that could not be opened its kind.
+// The connection was up a moment ago: if it is gone, the other side has closed
+// it, as it does when it refuses.
+func noStreamError(ctx context.Context, err error) error {
+	if ctx.Err() != nil || errors.Is(err, network.ErrResourceLimitExceeded) {
+		return dialError(ctx, err)
+	}
+	return closedError(err)
+}
+
+// closedError says that the node closed the connection, which is all that its
+// refusal looks like.
+func closedError(err error) error {
+	return record.WithHint(record.Errorf(record.Unavailable, "the node closed the connection: %v", err),
+		"the partner may not have accepted this organisation's card, or may have suspended it")
+}
+
 // strange tells whether an address leads to a node with another key.
 func strange(err error) bool {
 	var d *swarm.DialError
@@ -268,8 +285,7 @@ func (h *Host) ask(ctx context.Context, s network.Stream, id protocol.ID) error 
 		return record.WithHint(record.Errorf(record.Unavailable, "the node does not speak %s", id),
 			"it may run another version of dxd")
 	case err != nil:
-		return record.WithHint(record.Errorf(record.Unavailable, "the node closed the connection: %v", err),
-			"the partner may not have accepted this organisation's card, or may have suspended it")
+		return closedError(err)
 	}
 	return nil
 }

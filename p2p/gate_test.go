@@ -25,6 +25,23 @@ func TestRefusedNodeIsNotDialled(t *testing.T) {
 	}
 }
 
+// Its refusal may come before, while or after a stream is asked for: whoever
+// was refused is told the same each time.
+func TestWhoIsRefusedIsToldWhyWheneverItIsNoticed(t *testing.T) {
+	for name, transport := range map[string]string{"TCP": overTCP, "QUIC": overQUIC} {
+		t.Run(name, func(t *testing.T) {
+			a, b := newHost(t, newDoor()), newHost(t, nobody{}, transport)
+			for range 200 {
+				_, err := a.Open(testContext(t), b.Node(), b.Addrs(), testProtocol)
+				wantKind(t, err, record.Unavailable)
+				if !strings.Contains(record.Hint(err), "may not have accepted this organisation's card") {
+					t.Fatalf("it is told %v (%s)", err, record.Hint(err))
+				}
+			}
+		})
+	}
+}
+
 // Each stage of the gate has to hold by itself, so each is asked here without
 // the others.
 func TestEachStageOfTheGateAsks(t *testing.T) {
