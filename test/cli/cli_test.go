@@ -3,12 +3,13 @@ package cli
 import (
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"dxd/test/party"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -77,7 +78,7 @@ func condition(name string) (bool, error) {
 func setup(e *testscript.Env) error {
 	e.Setenv("PATH", binaries+string(filepath.ListSeparator)+e.Getenv("PATH"))
 	for _, name := range []string{"A", "B", "C"} {
-		port, err := freePort()
+		port, err := party.NewPort()
 		if err != nil {
 			return err
 		}
@@ -88,12 +89,4 @@ func setup(e *testscript.Env) error {
 	e.Setenv("ESCAPE", "\x1b]0;title")
 	e.Values[daemonsKey{}] = map[string]*process{}
 	return nil
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dxd/test/party"
 )
 
 const tutorialPage = "../../docs/tutorial.md"
@@ -67,11 +69,7 @@ func TestTheTutorialIsTrue(t *testing.T) {
 func withFreePorts(t *testing.T, page string) string {
 	t.Helper()
 	for _, port := range []string{"4601", "4602", "4603", "8545"} {
-		free, err := freePort()
-		if err != nil {
-			t.Fatal(err)
-		}
-		page = regexp.MustCompile(`\b`+port+`\b`).ReplaceAllString(page, strconv.Itoa(free))
+		page = regexp.MustCompile(`\b`+port+`\b`).ReplaceAllString(page, strconv.Itoa(party.FreePort(t)))
 	}
 	return page
 }

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -63,26 +61,6 @@ func NewOrg(t testing.TB, name string) *Org {
 		}
 	})
 	return o
-}
-
-// FreePort finds a port that is free for TCP and UDP, below those that
-// outgoing connections take.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	for {
-		port := 12000 + rand.IntN(20000)
-		tcp, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		udp, err := net.ListenPacket("udp4", fmt.Sprintf("127.0.0.1:%d", port))
-		Check(t, tcp.Close())
-		if err != nil {
-			continue
-		}
-		Check(t, udp.Close())
-		return port
-	}
 }
 
 // Launch writes the configuration and starts the daemon.
