@@ -283,6 +283,11 @@ func addressesOf(list []record.Signed[record.Presence]) []string {
 // SetState suspends, resumes or removes a partner. What more does, in the same
 // update, belongs to the change; it may be nil.
 func (b *Book) SetState(ctx context.Context, alias string, s State, more func(tx blobstore.Tx, org record.OrgID) error) (Partner, error) {
+	return b.setRow(ctx, alias, func(r *row) { r.State = s }, more)
+}
+
+// setRow has change change the row of a partner; more is that of SetState.
+func (b *Book) setRow(ctx context.Context, alias string, change func(r *row), more func(tx blobstore.Tx, org record.OrgID) error) (Partner, error) {
 	p, err := b.ByAlias(alias)
 	if err != nil {
 		return Partner{}, err
@@ -295,7 +300,7 @@ func (b *Book) SetState(ctx context.Context, alias string, s State, more func(tx
 		if r.State == Removed || r.Alias != p.Alias { // meanwhile, by another
 			return record.Errorf(record.NotFound, "no partner has the alias %q any more", p.Alias)
 		}
-		r.State = s
+		change(&r.row)
 		if err := b.put(tx, r); err != nil {
 			return err
 		}

@@ -34,6 +34,7 @@ type Partner struct {
 	// card by hand saw such an address on it.
 	Private  bool
 	Knows    record.RecordID // the card of ours that it last said to have; zero if it never did
+	Limits   Limits          // where its quota differs from that of all
 	Added    time.Time
 	LastSeen time.Time // zero if never
 }

@@ -32,6 +32,7 @@ type row struct {
 	Added    int64             `json:"added"`
 	LastSeen int64             `json:"last_seen"`
 	Knows    record.RecordID   `json:"knows,omitzero"` // the card of ours that it has
+	Limits   Limits            `json:"limits,omitzero"`
 }
 
 // rawRow is a row with the bytes that it was read from.
@@ -138,7 +139,7 @@ func (r row) freeAlias(tx blobstore.Tx) error {
 
 // open verifies what the row holds.
 func (r row) open() (Partner, error) {
-	p := Partner{Org: r.Org, Alias: r.Alias, State: r.State, Private: r.Private, Knows: r.Knows, Added: time.UnixMilli(r.Added)}
+	p := Partner{Org: r.Org, Alias: r.Alias, State: r.State, Private: r.Private, Knows: r.Knows, Limits: r.Limits, Added: time.UnixMilli(r.Added)}
 	if r.LastSeen != 0 {
 		p.LastSeen = time.UnixMilli(r.LastSeen)
 	}
