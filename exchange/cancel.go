@@ -225,8 +225,12 @@ func (x *Exchange) cancelRow(tx blobstore.Tx, t Transfer) (blobstore.FileID, err
 	if err := t.unshelve(tx); err != nil {
 		return blobstore.FileID{}, err
 	}
+	before := t
 	file, err := t.unmark(tx)
 	if err != nil {
+		return file, err
+	}
+	if err := recharge(tx, before, t); err != nil {
 		return file, err
 	}
 	x.end(&t, Cancelled, "")

@@ -27,7 +27,11 @@ func (x *Exchange) erase(tx blobstore.Tx, t *Transfer, by string) (garbage blobs
 	if err := eraseBodies(tx, *t); err != nil {
 		return garbage, err
 	}
+	before := *t
 	if garbage, err = t.unmark(tx); err != nil {
+		return garbage, err
+	}
+	if err := recharge(tx, before, *t); err != nil {
 		return garbage, err
 	}
 	t.Erased, t.ErasedBy = x.Now().UnixMilli(), by
@@ -48,6 +52,9 @@ func eraseBodies(tx blobstore.Tx, t Transfer) error {
 		}
 		if held {
 			continue
+		}
+		if err := uncharge(tx, t, id); err != nil {
+			return err
 		}
 		if err := tx.Delete(contentKey(id)); err != nil {
 			return err

@@ -17,6 +17,7 @@ import (
 
 	"dxd/blobstore"
 	"dxd/crypto"
+	"dxd/event"
 	"dxd/hashanchor"
 	"dxd/partner"
 	"dxd/record"
@@ -55,6 +56,7 @@ type Config struct {
 	Log        *slog.Logger
 	Retain     Retention
 	Checking   Checking
+	Quota      partner.Quota // of each partner that has no other; the zero value bounds nothing
 
 	// OnRequest is what to do when a partner asks to erase: OnRequestAsk unless set.
 	OnRequest string
@@ -87,6 +89,7 @@ type Exchange struct {
 	known  greeted
 	wards  greeted // those of them that do not anchor
 	relays relays
+	tally  event.Tally // what came in and waits to be acknowledged
 	opened time.Time
 
 	released chan struct{} // a hold has ended
@@ -166,6 +169,11 @@ func (x *Exchange) Run(ctx context.Context) error {
 	wg.Go(func() {
 		if err := x.sweep(ctx); err != nil && ctx.Err() == nil {
 			x.Log.Warn("couldn't sweep payload files", "error", err)
+		}
+	})
+	wg.Go(func() {
+		if err := x.recount(ctx); err != nil && ctx.Err() == nil {
+			x.Log.Warn("couldn't count what partners use", "error", err)
 		}
 	})
 	wg.Go(func() { x.retain(ctx) })

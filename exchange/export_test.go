@@ -1,9 +1,21 @@
 package exchange
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // ClearDue does what is due by now, without waiting for its time.
 func (x *Exchange) ClearDue(ctx context.Context) error {
 	_, err := x.clearDue(ctx)
 	return err
 }
+
+// Pace counts transfers.
+type Pace struct{ pace }
+
+// Count counts n more.
+func (p *Pace) Count(now time.Time, n int64) { p.count(now, n) }
+
+// Lately is how many there were within a minute.
+func (p *Pace) Lately(now time.Time) int64 { return p.lately(now) }

@@ -74,8 +74,14 @@ func (x *Exchange) learnLength(ctx context.Context, a *arrival) error {
 		if err := t.unshelve(tx); err != nil {
 			return err
 		}
-		told := x.incomingRow(a, Receiving)
-		t.Size, t.SealedLength = told.Size, told.SealedLength
+		before, told := t, x.incomingRow(a, Receiving)
+		t.Size, t.SealedLength, t.Reserved = told.Size, told.SealedLength, 0
+		if err := recharge(tx, before, t); err != nil {
+			return err
+		}
+		if err := x.hasRoom(tx, t); err != nil {
+			return err
+		}
 		t.Expires = x.Now().Add(t.keptOpen()).UnixMilli()
 		if err := t.shelve(tx); err != nil {
 			return err

@@ -42,6 +42,8 @@ type node struct {
 	alone  atomic.Bool // has no chain
 	retain exchange.Retention
 	checks exchange.Checking
+	quota  partner.Quota
+	skewed bool // the test wrote, or damaged, what is counted
 
 	onRequest string // what to do when a partner asks to erase
 }
@@ -117,7 +119,7 @@ func (n *node) begin() {
 				(*f)(p)
 			}
 		},
-		Retain: n.retain, Checking: n.checks, OnRequest: n.onRequest,
+		Retain: n.retain, Checking: n.checks, Quota: n.quota, OnRequest: n.onRequest,
 		Retry: exchange.Retry{First: 20 * time.Millisecond, Longest: 200 * time.Millisecond},
 	})
 	n.host.Handle(exchange.ProtocolTransfer, func(ctx context.Context, c *p2p.Conn) { n.ServeTransfer(ctx, c) })
@@ -141,8 +143,19 @@ func (n *node) begin() {
 // halt stops the node; stopping it twice does nothing.
 func (n *node) halt() {
 	if n.stop != nil {
+		n.countsRight()
 		n.stop()
 		n.stop = nil
+	}
+}
+
+// countsRight fails unless what partners use by the count is what is there:
+// each test ends with it, whatever it did.
+func (n *node) countsRight() {
+	n.t.Helper()
+	off, err := n.Miscounted(context.Background())
+	if (err != nil || len(off) > 0) && !n.skewed {
+		n.t.Errorf("%s counts wrong what partners use: it lacks %+v (%v)", n.name, off, err)
 	}
 }
 

@@ -29,6 +29,7 @@ func (x *Exchange) ServeTransfer(ctx context.Context, s Stream) {
 			return
 		}
 		x.raise(ctx, from.Org, err)
+		x.warnOfQuota(ctx, from.Org, err)
 		x.complain(from.Org, "refused a partner's transfer", err)
 		x.sayNo(l, r)
 	})
@@ -54,8 +55,6 @@ func asRefusal(err error) (refusal, bool) {
 		return refusal{reasonRejected, false}, true
 	case record.Refused:
 		return refusal{reasonPolicy, true}, true // who is suspended may be resumed
-	case record.Quota:
-		return refusal{reasonPolicy, false}, true
 	}
 	return refusal{}, false
 }
@@ -85,6 +84,9 @@ type arrival struct {
 	row   Transfer // Receiving, or zero if there is none
 	in    *incoming
 	prog  *progress
+
+	flying   int64 // bytes that count as in flight
+	reserved int64 // of the quota, for a body whose length is not known
 }
 
 func (x *Exchange) receive(ctx context.Context, from partner.Partner, l *link) error {
@@ -252,7 +254,11 @@ func (x *Exchange) lookUp(ctx context.Context, a *arrival) (receipt record.Envel
 
 // takeIn receives the payload, or the rest of it, and answers with the receipt.
 func (x *Exchange) takeIn(ctx context.Context, a *arrival) error {
-	var err error
+	leave, err := x.admit(ctx, a)
+	if err != nil {
+		return x.spoiled(ctx, a, err)
+	}
+	defer leave()
 	if a.key, err = x.Keys.OpenHeader(a.offer.Header); err != nil {
 		if record.KindOf(err) == record.Refused {
 			return refuseForNow(reasonCard) // it used an older card of ours; our hello brings the newer
@@ -269,7 +275,7 @@ func (x *Exchange) takeIn(ctx context.Context, a *arrival) error {
 	if err := a.send(frameAnswer, answer{Offset: a.in.size}); err != nil {
 		return err
 	}
-	if err := x.takeBody(a); err != nil {
+	if err := x.takeBody(ctx, a); err != nil {
 		return x.spoiled(ctx, a, err)
 	}
 	var c closing
@@ -290,11 +296,16 @@ func (x *Exchange) takeIn(ctx context.Context, a *arrival) error {
 }
 
 // takeBody takes the rest of the sealed bytes up to the empty frame.
-func (x *Exchange) takeBody(a *arrival) error {
+func (x *Exchange) takeBody(ctx context.Context, a *arrival) error {
 	x.flight.add(a.prog, int64(len(a.early)), a.in.size)
 	road := x.roads.crosser(a.offer.kind())
 	return a.readBody(a.in.size, func(content []byte) error {
 		road.cross(len(content))
+		if a.offer.grows() {
+			if err := x.makeRoom(ctx, a, int64(len(content))); err != nil {
+				return err
+			}
+		}
 		if err := a.in.write(content); err != nil {
 			return err
 		}
@@ -399,6 +410,9 @@ func (x *Exchange) putReceived(tx blobstore.Tx, a *arrival, v verified, receipt 
 		if err := row.unshelve(tx); err != nil {
 			return err
 		}
+		if err := recharge(tx, row, t); err != nil {
+			return err
+		}
 	}
 	if err := t.settle(tx); err != nil {
 		return err
@@ -418,9 +432,12 @@ func (x *Exchange) putReceived(tx blobstore.Tx, a *arrival, v verified, receipt 
 		return err
 	}
 	if a.in.written {
-		return t.put(tx)
+		return t.put(tx) // for which there has been room from the offer on
 	}
-	return t.create(tx)
+	if err := t.create(tx); err != nil {
+		return err
+	}
+	return x.hasRoom(tx, t)
 }
 
 // mayReceive refuses a payload that its sender gave up, whose manifest is here

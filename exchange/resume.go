@@ -16,7 +16,7 @@ func (x *Exchange) spoiled(ctx context.Context, a *arrival, err error) error {
 	r, refused := asRefusal(err)
 	over := refused && !r.Retry || errors.Is(err, errUnsynced) || errors.Is(err, errAborted)
 	// Nobody knows how much room a body needs that is not whole yet.
-	over = over || a.offer.grows() && record.KindOf(err) == record.Full
+	over = over || a.offer.grows() && (record.KindOf(err) == record.Full || r.Reason == reasonQuota)
 	if a.in == nil || !over {
 		return err
 	}
@@ -56,7 +56,11 @@ func forget(tx blobstore.Tx, id record.TransferID) error {
 	if err := t.unshelve(tx); err != nil {
 		return err
 	}
+	before := t
 	if _, err := t.unmark(tx); err != nil {
+		return err
+	}
+	if err := recharge(tx, before, t); err != nil {
 		return err
 	}
 	if err := tx.Delete(timeKey(t)); err != nil {
@@ -145,7 +149,10 @@ func (x *Exchange) begin(ctx context.Context, a *arrival) error {
 		if err := t.shelve(tx); err != nil {
 			return err
 		}
-		return t.create(tx)
+		if err := t.create(tx); err != nil {
+			return err
+		}
+		return x.hasRoom(tx, t)
 	})
 	if unknown {
 		a.unsettled()
@@ -155,7 +162,7 @@ func (x *Exchange) begin(ctx context.Context, a *arrival) error {
 	}
 	// At this point a restart knows the partial file.
 	x.at(AfterReceiving)
-	a.in.written = true
+	a.in.written, a.reserved = true, int64(len(a.early))
 	return nil
 }
 
@@ -165,8 +172,12 @@ func (x *Exchange) incomingRow(a *arrival, s State) Transfer {
 	if err != nil {
 		size = unknownLength // the offer was checked
 	}
-	return Transfer{
+	t := Transfer{
 		ID: a.offer.ID, Direction: In, Partner: a.from.Org, Kind: a.offer.kind(), Size: size, State: s,
 		Created: now, Updated: now, Payload: a.in.file, SealedLength: a.offer.SealedLength, BodyNonce: a.offer.BodyNonce,
 	}
+	if a.offer.grows() {
+		t.Reserved = int64(len(a.early))
+	}
+	return t
 }

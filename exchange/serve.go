@@ -26,6 +26,9 @@ type guests struct {
 type guest struct {
 	streams    int
 	complained time.Time
+	warned     time.Time // people, that it is at a bound
+	flying     int64     // bytes of documents that its streams announced
+	pace       pace      // of what it begins to send
 }
 
 // get is called with mu held.

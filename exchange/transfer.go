@@ -83,6 +83,7 @@ type Transfer struct {
 
 	Payload      blobstore.FileID `json:"payload,omitzero"`
 	SealedLength int64            `json:"sealed_length"`
+	Reserved     int64            `json:"reserved,omitzero"` // of its sender's quota, while its length is not known
 	BodyNonce    record.BodyNonce `json:"body_nonce,omitzero"`
 	Ordinal      int64            `json:"ordinal,omitzero"` // its place in the lane's queue
 	Record       record.RecordID  `json:"record,omitzero"`  // manifest or notarisation
@@ -238,6 +239,9 @@ func (t Transfer) create(tx blobstore.Tx) error {
 		}
 	}
 	if err := t.mark(tx); err != nil {
+		return err
+	}
+	if err := recharge(tx, Transfer{}, t); err != nil {
 		return err
 	}
 	return t.put(tx)

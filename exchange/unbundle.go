@@ -9,6 +9,7 @@ import (
 	"dxd/blobstore"
 	"dxd/crypto"
 	"dxd/event"
+	"dxd/partner"
 	"dxd/record"
 )
 
@@ -49,6 +50,7 @@ func (x *Exchange) takeBundle(ctx context.Context, a *arrival) error {
 	if err != nil {
 		return err
 	}
+	x.guests.count(a.from.Org, int64(len(b.openings))-1, x.Now())
 	return a.send(frameReceipt, receiptFrame{receipt})
 }
 
@@ -143,6 +145,9 @@ func (x *Exchange) putUnbundled(tx blobstore.Tx, a *arrival, b unbundled, receip
 	if err := tx.Set(openingKey(t.ID), b.packed); err != nil {
 		return err
 	}
+	if err := x.hasRoom(tx, t); err != nil {
+		return err
+	}
 	if err := putMembers(tx, t.ID, ids); err != nil {
 		return err
 	}
@@ -168,6 +173,9 @@ func (x *Exchange) putMessage(tx blobstore.Tx, bundle Transfer, o record.Opening
 		State: Received, Created: bundle.Created, Updated: bundle.Updated, Bundle: bundle.ID, Index: o.Index,
 	}
 	if err := tx.Set(contentKey(t.ID), body); err != nil {
+		return err
+	}
+	if err := partner.Charge(tx, t.Partner, partner.Usage{Stored: int64(len(body))}); err != nil {
 		return err
 	}
 	if err := x.tell(tx, event.MessageReceived, t); err != nil {

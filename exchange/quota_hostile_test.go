@@ -1,0 +1,317 @@
+package exchange_test
+
+import (
+	"encoding/json"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dxd/exchange"
+	"dxd/p2p"
+	"dxd/partner"
+)
+
+// refusedAs is a refusal as a peer reads it.
+type refusedAs struct {
+	Reason string
+	Retry  bool
+}
+
+// announces writes the offer of a document whose body begins as the forgery's, and
+// announces another length if that is not 0.
+func (f *forgery) announces(t *testing.T, s exchange.Stream, sealed int64) {
+	t.Helper()
+	if sealed == 0 {
+		sealed = f.Sealed
+	}
+	early := min(len(f.Body), 64<<10)
+	offer, err := json.Marshal(map[string]any{
+		"v": 1, "id": f.ID.String(), "lane": "doc", "sealed_length": sealed,
+		"body_nonce": f.Nonce.String(), "header": f.Header, "early": early,
+	})
+	check(t, err)
+	writeFrame(t, s, typeOffer, offer)
+	writeFrame(t, s, typeBody, f.Body[:early])
+}
+
+// large is a forgery whose body is larger than what goes along with an offer.
+func large(t *testing.T, from, to *node, size int) *forgery {
+	t.Helper()
+	f := newForgery(t, from, to)
+	f.Doc = randomDocument(size)
+	f.seal(t, to)
+	return f
+}
+
+// asked offers, and reads what comes back.
+func (f *forgery) asked(t *testing.T, from, to *node, sealed int64) (s exchange.Stream, kind byte, r refusedAs) {
+	t.Helper()
+	s = openRaw(t, from, to)
+	f.announces(t, s, sealed)
+	kind, content, err := readFrame(s)
+	check(t, err)
+	if kind == typeRefusal {
+		check(t, json.Unmarshal(content, &r))
+	}
+	return s, kind, r
+}
+
+// begun is a stream on which a document of this size was let in, and of which
+// nothing more comes.
+func begun(t *testing.T, from, to *node, size int) exchange.Stream {
+	t.Helper()
+	s, kind, r := large(t, from, to, size).asked(t, from, to, 0)
+	if kind != typeAnswer {
+		t.Fatalf("answered with type %d: %+v", kind, r)
+	}
+	return s
+}
+
+// onDisk is how many bytes the node's payload files have.
+func (n *node) onDisk() (bytes int64) {
+	n.t.Helper()
+	for f, err := range n.store.List() {
+		check(n.t, err)
+		bytes += f.Size
+	}
+	return bytes
+}
+
+func TestMoreThanTheQuotaIsNotEvenBegun(t *testing.T) {
+	a, b := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Stored: 1 << 30})
+	pair(t, a, b)
+	const chunks = 10 << 30 / (64 << 10)
+	_, kind, r := large(t, a, b, mib).asked(t, a, b, 16+chunks*(64<<10+16))
+	if kind != typeRefusal || r != (refusedAs{"quota", false}) {
+		t.Errorf("10 GiB against 1 GiB: answered with type %d: %+v", kind, r)
+	}
+	b.keepsNothing()
+	if u := b.uses(a); !u.IsZero() {
+		t.Errorf("anna uses %+v", u)
+	}
+}
+
+func TestABodyWithoutEndIsCutAtTheQuota(t *testing.T) {
+	a, b, c := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Stored: 24 * mib}), newNode(t, "carl")
+	pair(t, a, b)
+	pair(t, c, b)
+	f := large(t, a, b, 64*mib)
+	s, kind, r := f.asked(t, a, b, -1)
+	if kind != typeAnswer {
+		t.Fatalf("answered with type %d: %+v", kind, r)
+	}
+	var most int64
+	done := make(chan struct{})
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(5 * time.Millisecond):
+				most = max(most, b.onDisk())
+			}
+		}
+	})
+	go func() {
+		for at := 64 << 10; at < len(f.Body); at += 256 << 10 {
+			writeFrame(t, s, typeBody, f.Body[at:min(at+256<<10, len(f.Body))])
+		}
+	}()
+	kind, content := lastFrame(s)
+	close(done)
+	watcher.Wait()
+	if kind == typeRefusal {
+		check(t, json.Unmarshal(content, &r))
+	}
+	if kind != typeRefusal || r != (refusedAs{"quota", false}) {
+		t.Errorf("answered with type %d: %s", kind, content)
+	}
+	if most > 24*mib {
+		t.Errorf("%d bytes were on the disk", most)
+	}
+	b.keepsNothing()
+	c.delivered(c.send("bert", randomDocument(mib)).ID)
+	a.delivered(a.send("bert", randomDocument(mib)).ID)
+}
+
+func TestABodyOfUnknownLengthEndsForNowWhereOthersHaveTheRoom(t *testing.T) {
+	a, b := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Stored: 8 * mib})
+	pair(t, a, b)
+	kept := a.delivered(a.send("bert", randomDocument(6*mib)).ID)
+	r := a.reads(t.Context(), t, exchange.Submission{To: []string{"bert"}})
+	doc := randomDocument(5 * mib)
+	r.write(doc)
+	b.alarmed(1, "at its quota stored")
+	v := r.end()[0]
+	a.stillWaits(v.ID)
+	_, err := b.Erase(t.Context(), kept.ID, "test")
+	check(t, err)
+	a.delivered(v.ID)
+	same(t, b.document(v.ID), doc)
+}
+
+func TestOpenPartialsAreBounded(t *testing.T) {
+	a, b, c := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Partials: 3}), newNode(t, "carl")
+	pair(t, a, b)
+	pair(t, c, b)
+	var all []*forgery
+	for range 3 {
+		f := large(t, a, b, mib)
+		s, kind, r := f.asked(t, a, b, 0)
+		if kind != typeAnswer {
+			t.Fatalf("answered with type %d: %+v", kind, r)
+		}
+		s.Reset()
+		all = append(all, f)
+	}
+	for range 20 {
+		s, kind, r := large(t, a, b, mib).asked(t, a, b, 0)
+		if kind != typeRefusal || r != (refusedAs{"quota", true}) {
+			t.Errorf("one too many: answered with type %d: %+v", kind, r)
+		}
+		s.Reset()
+	}
+	if n := b.filesLeft(); n != 3 || b.uses(a).Partials != 3 {
+		t.Errorf("%d files, and %+v", n, b.uses(a))
+	}
+	// One that is open goes on, what needs none comes, and so do others.
+	if _, kind, r := all[1].asked(t, a, b, 0); kind != typeAnswer {
+		t.Errorf("one that is open: answered with type %d: %+v", kind, r)
+	}
+	a.delivered(a.send("bert", randomDocument(1000)).ID)
+	c.delivered(c.send("bert", randomDocument(mib)).ID)
+	// And those that nobody sends on make room again, in time.
+	b.halt()
+	b.now = func() time.Time { return time.Now().Add(31 * 24 * time.Hour) }
+	b.start()
+	for b.uses(a).Partials != 0 {
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+func TestOffersAMinuteAreBounded(t *testing.T) {
+	a, b, c := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Transfers: 5}), newNode(t, "carl")
+	pair(t, a, b)
+	pair(t, c, b)
+	var first *forgery
+	for i := range 5 {
+		f := newForgery(t, a, b)
+		if kind, content := f.deliver(t, a, b); kind != typeReceipt {
+			t.Fatalf("number %d: answered with type %d: %s", i, kind, content)
+		}
+		first = f
+	}
+	for range 50 {
+		s, kind, r := large(t, a, b, mib).asked(t, a, b, 0)
+		if kind != typeRefusal || r != (refusedAs{"quota", true}) {
+			t.Errorf("one too many: answered with type %d: %+v", kind, r)
+		}
+		s.Reset()
+	}
+	told := slices.DeleteFunc(b.alarms(), func(text string) bool { return !strings.Contains(text, "transfers_per_minute") })
+	if len(told) != 1 { // beside those of numbers, which are made up
+		t.Errorf("people were told %q", told)
+	}
+	if n := b.filesLeft(); n != 5 {
+		t.Errorf("%d files", n)
+	}
+	// What is here is answered with its receipt.
+	if kind, content := first.deliver(t, a, b); kind != typeAnswer {
+		t.Errorf("offered again: answered with type %d: %s", kind, content)
+	}
+	c.delivered(c.send("bert", randomDocument(1000)).ID)
+}
+
+// TestALiarAboutSizesLeavesNothing sends more, and less, than was announced.
+func TestALiarAboutSizesLeavesNothing(t *testing.T) {
+	a, b := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Stored: 16 * mib})
+	pair(t, a, b)
+	f := large(t, a, b, 64*mib)
+	announced := int64(16 + 16*(64<<10+16)) // 1 MiB
+	s, kind, r := f.asked(t, a, b, announced)
+	if kind != typeAnswer {
+		t.Fatalf("answered with type %d: %+v", kind, r)
+	}
+	go func() {
+		for at := 64 << 10; at < len(f.Body); at += 256 << 10 {
+			writeFrame(t, s, typeBody, f.Body[at:min(at+256<<10, len(f.Body))])
+		}
+	}()
+	if kind, content := lastFrame(s); kind != typeRefusal {
+		t.Errorf("longer: answered with type %d: %s", kind, content)
+	}
+	b.keepsNothing()
+	g := large(t, a, b, mib)
+	s, kind, r = g.asked(t, a, b, 16+8*mib/(64<<10)*(64<<10+16))
+	if kind != typeAnswer {
+		t.Fatalf("answered with type %d: %+v", kind, r)
+	}
+	writeFrame(t, s, typeBody, g.Body[64<<10:])
+	writeFrame(t, s, typeBody, nil)
+	if kind, content := lastFrame(s); kind != typeRefusal {
+		t.Errorf("shorter: answered with type %d: %s", kind, content)
+	}
+	b.keepsNothing()
+	if u := b.uses(a); !u.IsZero() {
+		t.Errorf("anna uses %+v", u)
+	}
+}
+
+// TestThousandsOfStreamsStayFew opens many streams at once, each with a document
+// that it never goes on with.
+func TestThousandsOfStreamsStayFew(t *testing.T) {
+	a, b, c := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Partials: 8}), newNode(t, "carl")
+	pair(t, a, b)
+	pair(t, c, b)
+	c.delivered(c.message("bert", []byte("before")).ID)
+	f := large(t, a, b, mib)
+	before := heap()
+	const callers, each = 16, 150
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for range each {
+				s, err := a.host.Open(t.Context(), b.keys.Node(), b.host.Addrs(), exchange.ProtocolTransfer)
+				if err != nil {
+					continue // the other side takes no more
+				}
+				floods(t, s, f, a, b)
+			}
+		})
+	}
+	begun := time.Now()
+	c.delivered(c.message("bert", []byte("meanwhile")).ID)
+	took := time.Since(begun)
+	wg.Wait()
+	if n := b.uses(a).Partials; n > 8 {
+		t.Errorf("%d partials are open", n)
+	}
+	if grown := heap() - before; grown > 64*mib {
+		t.Errorf("memory grew by %d bytes", grown)
+	}
+	if took > 5*time.Second {
+		t.Errorf("another partner's message took %s", took)
+	}
+	c.delivered(c.send("bert", randomDocument(mib)).ID)
+}
+
+// floods offers a document under an id of its own, and leaves it at that.
+func floods(t *testing.T, s *p2p.Conn, f *forgery, a, b *node) {
+	g := *f
+	fresh := newForgery(t, a, b)
+	g.ID = fresh.ID
+	g.announces(t, s, 0)
+}
+
+// heap is how many bytes are in use.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
