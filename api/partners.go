@@ -74,6 +74,19 @@ func checkFingerprint(want string, org record.OrgID) error {
 	return nil
 }
 
+type quotaInput struct {
+	Alias string `path:"alias"`
+	Body  apitype.Limits
+}
+
+func (a *API) setQuota(ctx context.Context, in *quotaInput) (apitype.Partner, error) {
+	l := in.Body
+	p, err := a.Book.SetLimits(ctx, in.Alias, partner.Limits{
+		Stored: l.Stored, InFlight: l.InFlight, Partials: l.Partials, Transfers: l.TransfersPerMinute, Events: l.UnacknowledgedEvents,
+	})
+	return a.partnerNow(ctx, p, err)
+}
+
 func (a *API) suspendPartner(ctx context.Context, in *aliasInput) (apitype.Partner, error) {
 	p, err := a.Book.SetState(ctx, in.Alias, partner.Suspended, nothing)
 	return a.partnerNow(ctx, p, err)
@@ -112,6 +125,13 @@ func (a *API) partnerNow(ctx context.Context, p partner.Partner, err error) (api
 			Lane: string(l.Lane), Sent: l.Sent, Acknowledged: l.Acknowledged,
 			Received: l.Received, Complete: l.Complete, Stopped: l.Stopped, Held: l.Held,
 		})
+	}
+	if err != nil {
+		return out, err
+	}
+	measures, err := a.Exchange.Measures(ctx, p)
+	for _, m := range measures {
+		out.Quotas = append(out.Quotas, apitype.Quota{Name: m.Name, Used: m.Used, Limit: m.Limit, Own: m.Own})
 	}
 	return out, err
 }

@@ -47,6 +47,7 @@ func (a *API) routes() []route {
 		{scope: Admin, method: "POST", path: "/partners", id: "add-partner", summary: "Accept a card, or a newer card of a known partner", add: answer(a, a.addPartner)},
 		{scope: Read, method: "GET", path: "/partners/{alias}", id: "get-partner", summary: "One partner", add: answer(a, a.getPartner)},
 		{scope: Admin, method: "DELETE", path: "/partners/{alias}", id: "remove-partner", summary: "Remove a partner; what is queued for it fails, records stay", add: answer(a, a.removePartner)},
+		{scope: Admin, method: "PUT", path: "/partners/{alias}/quota", id: "set-quota", summary: "Give a partner bounds of its own, in the place of those that it had", add: answer(a, a.setQuota)},
 		{scope: Admin, method: "POST", path: "/partners/{alias}/suspend", id: "suspend-partner", summary: "Shut a partner out at once", add: answer(a, a.suspendPartner)},
 		{scope: Admin, method: "POST", path: "/partners/{alias}/resume", id: "resume-partner", summary: "Let a suspended partner in again", add: answer(a, a.resumePartner)},
 		{scope: Admin, method: "POST", path: "/pairings", id: "pair", summary: "Become partners by a ticket: one JSON value a line, until both sides have said yes; ends with the connection", add: stream(a, a.pair), produces: pairingType},

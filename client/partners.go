@@ -41,6 +41,11 @@ func (c *Client) AddPartner(ctx context.Context, alias string, file []byte, fing
 	return post[apitype.Partner](ctx, c, c.patience, apitype.AddPartner{Alias: alias, File: string(file), Fingerprint: fingerprint}, "partners")
 }
 
+// SetQuota gives a partner bounds of its own, in the place of those that it had.
+func (c *Client) SetQuota(ctx context.Context, alias string, l apitype.Limits) (apitype.Partner, error) {
+	return send[apitype.Partner](ctx, c, http.MethodPut, c.patience, l, "partners", alias, "quota")
+}
+
 // SuspendPartner shuts a partner out at once; what is queued for it waits.
 func (c *Client) SuspendPartner(ctx context.Context, alias string) (apitype.Partner, error) {
 	return post[apitype.Partner](ctx, c, c.patience, nil, "partners", alias, "suspend")

@@ -269,6 +269,17 @@ func TestAQuotaIsOfTheLastMinute(t *testing.T) {
 	})
 }
 
+func TestADocumentThatGrowsBeyondTheWholeQuotaFails(t *testing.T) {
+	a, b := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Stored: mib})
+	pair(t, a, b)
+	r := a.reads(t.Context(), t, exchange.Submission{To: []string{"bert"}})
+	r.write(randomDocument(3 * mib))
+	if v := a.ended(r.end()[0].ID); v.State != exchange.Failed || v.Reason != "quota" {
+		t.Errorf("the transfer is %s (%s)", v.State, v.Reason)
+	}
+	b.keepsNothing()
+}
+
 // same is a document that fails no comparison.
 func same(t *testing.T, got, want []byte) {
 	t.Helper()

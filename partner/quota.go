@@ -2,7 +2,6 @@ package partner
 
 import (
 	"context"
-	"fmt"
 
 	"dxd/blobstore"
 	"dxd/record"
@@ -177,10 +176,3 @@ type Measure struct {
 
 // Near tells whether little is left: 80 percent are used.
 func (m Measure) Near() bool { return m.Limit > 0 && m.Used >= m.Limit-m.Limit/5 }
-
-func (m Measure) String() string {
-	if m.Limit == 0 {
-		return fmt.Sprintf("%s %d, without bound", m.Name, m.Used)
-	}
-	return fmt.Sprintf("%s %d of %d", m.Name, m.Used, m.Limit)
-}

@@ -30,6 +30,7 @@ type Partner struct {
 	Expires     time.Time          `json:"expires" doc:"Its card"`
 	Addresses   []string           `json:"addresses" doc:"Where its nodes were last said to be (multiaddrs)"`
 	Lanes       []Lane             `json:"lanes,omitempty" doc:"How far the numbers of records have come; absent in a listing"`
+	Quotas      []Quota            `json:"quotas,omitempty" doc:"What it can make this node take and keep, and has used of that; absent in a listing"`
 }
 
 // Lane is how far the numbers of records between us and a partner have come,
@@ -42,6 +43,25 @@ type Lane struct {
 	Complete     int64  `json:"complete" doc:"Up to which all of them are"`
 	Stopped      bool   `json:"stopped" doc:"The partner signed two records with one number: nothing is taken until the partner is resumed"`
 	Held         bool   `json:"held" doc:"The partner says that we did: nothing is sent until the partner is resumed"`
+}
+
+// Quota is one bound of what a partner can make this node take and keep, with
+// what is used of it.
+type Quota struct {
+	Name  string `json:"name" enum:"stored,in_flight,partials,transfers_per_minute,unacknowledged_events"`
+	Used  int64  `json:"used" doc:"Bytes of stored and in_flight, else a number"`
+	Limit int64  `json:"limit" doc:"0: none"`
+	Own   bool   `json:"own" doc:"The bound is the partner's own, and not that of the configuration"`
+}
+
+// Limits are the bounds that a partner has of its own; for what is left out,
+// those of the configuration hold. 0 is no bound.
+type Limits struct {
+	Stored               *int64 `json:"stored,omitempty" doc:"Bytes that are kept of what it sent, and is sending"`
+	InFlight             *int64 `json:"in_flight,omitempty" doc:"Bytes of documents that are on their way in"`
+	Partials             *int64 `json:"partials,omitempty" doc:"Half-received documents"`
+	TransfersPerMinute   *int64 `json:"transfers_per_minute,omitempty" doc:"Documents and messages a minute"`
+	UnacknowledgedEvents *int64 `json:"unacknowledged_events,omitempty" doc:"Documents and messages that a subscription has not acknowledged"`
 }
 
 // AddPartner asks to accept a card, or a newer card of a known partner.

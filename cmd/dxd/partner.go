@@ -18,10 +18,10 @@ func (a *app) partnerCommand() *cobra.Command {
 		Short: "The organisations that documents come from and go to",
 		Args:  cobra.NoArgs,
 		RunE: a.do(func(*cobra.Command, []string) error {
-			return usagef("dxd partner needs a subcommand: add, list, show, card, suspend, resume or remove")
+			return usagef("dxd partner needs a subcommand: add, list, show, card, quota, suspend, resume or remove")
 		}),
 	}
-	cmd.AddCommand(a.partnerAddCommand(), a.partnerListCommand(), a.partnerShowCommand(), a.partnerCardCommand())
+	cmd.AddCommand(a.partnerAddCommand(), a.partnerListCommand(), a.partnerShowCommand(), a.partnerCardCommand(), a.partnerQuotaCommand())
 	cmd.AddCommand(a.partnerStateCommands()...)
 	return cmd
 }
@@ -101,7 +101,7 @@ func (a *app) printPartner(p apitype.Partner) error {
 	for _, l := range p.Lanes {
 		fields = append(fields, field{"lane " + l.Lane, laneText(l)})
 	}
-	return a.print(p, fields...)
+	return a.print(p, append(fields, quotaFields(p)...)...)
 }
 
 func whoIs(p apitype.Partner) []field {

@@ -30,6 +30,8 @@ type Config struct {
 	Retain    Retain
 	Check     Check
 	Erase     Erase
+	Quota     Quota
+	Disk      Disk
 }
 
 // Transport says how partners are reached.
@@ -74,6 +76,21 @@ type Erase struct {
 	OnRequest string // of a partner: "ask", "always" or "never"
 }
 
+// Quota bounds what each partner makes this node take and keep, unless it has
+// bounds of its own; 0: no bound.
+type Quota struct {
+	Stored    Size  // what is kept of what it sent, and of what it is sending
+	InFlight  Size  // of documents that are on their way in
+	Partials  int64 // half-received payloads
+	Transfers int64 // a minute
+	Events    int64 // of what came in, as long as a subscription has not acknowledged them
+}
+
+// Disk says what is left of the disk.
+type Disk struct {
+	Reserve Size // never used by payloads
+}
+
 // Default is the configuration of an empty dxd.toml.
 func Default() Config {
 	return Config{
@@ -89,6 +106,8 @@ func Default() Config {
 		Retain: Retain{Sent: 7 * day, Events: 30 * day},
 		Check:  Check{Every: 30 * day, Pace: 4 << 20},
 		Erase:  Erase{OnRequest: "ask"},
+		Quota:  Quota{Stored: 100 << 30, InFlight: 100 << 30, Partials: 256, Transfers: 60_000, Events: 1_000_000},
+		Disk:   Disk{Reserve: 256 << 20},
 	}
 }
 

@@ -67,6 +67,14 @@ every = "90d"
 pace = "512KiB"
 [erase]
 on_request = "never"
+[quota]
+stored = "2GiB"
+in_flight = 0
+partials = 9
+transfers_per_minute = 100
+unacknowledged_events = 0
+[disk]
+reserve = "1GiB"
 `
 
 func TestFileSetsEveryKey(t *testing.T) {
@@ -88,6 +96,8 @@ func TestFileSetsEveryKey(t *testing.T) {
 		Retain: Retain{day, 90 * day, 12 * time.Hour},
 		Check:  Check{90 * day, 512 << 10},
 		Erase:  Erase{"never"},
+		Quota:  Quota{Stored: 2 << 30, Partials: 9, Transfers: 100},
+		Disk:   Disk{1 << 30},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v\nwant %+v", c, want)
@@ -308,6 +318,29 @@ func TestRetentionIsInDaysHoursOrForEver(t *testing.T) {
 	for _, s := range []string{"", "d", "30", "-1d", "0d", "1.5d", "36501d", "200000d", "99999999999d", "1ms", "-5h", "Forever", "30 d"} {
 		if _, err := parseRetention(s); record.KindOf(err) != record.Invalid || err == nil {
 			t.Errorf("%q: %v", s, err)
+		}
+	}
+}
+
+func TestABoundIsNoneOrLargeEnough(t *testing.T) {
+	for s, want := range map[string]Size{"0": 0, "1MiB": 1 << 20, "3GiB": 3 << 30, "1048576": 1 << 20} {
+		if got, err := ParseSizeBound(s); err != nil || got != want {
+			t.Errorf("%q: %d, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{"", "-1", "1023KiB", "1", "1.5GiB", "forever", "0MiB", "9999999TiB"} {
+		if got, err := ParseSizeBound(s); record.KindOf(err) != record.Invalid {
+			t.Errorf("%q: %d, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{"", "-1", "1.5", "10MiB", "9007199254740992"} {
+		if got, err := ParseBound(s); record.KindOf(err) != record.Invalid {
+			t.Errorf("%q: %d, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{"0", "63MiB"} {
+		if got, err := parseReserve(s); record.KindOf(err) != record.Invalid {
+			t.Errorf("a reserve of %q: %d, %v", s, got, err)
 		}
 	}
 }

@@ -60,6 +60,18 @@ func settings() []setting {
 			one(func(c *Config) *Size { return &c.Check.Pace }, parseSize)},
 		{"erase.on_request", "DXD_ERASE_ON_REQUEST", false,
 			one(func(c *Config) *string { return &c.Erase.OnRequest }, oneOf("ask", "always", "never"))},
+		{"quota.stored", "DXD_QUOTA_STORED", false,
+			one(func(c *Config) *Size { return &c.Quota.Stored }, ParseSizeBound)},
+		{"quota.in_flight", "DXD_QUOTA_IN_FLIGHT", false,
+			one(func(c *Config) *Size { return &c.Quota.InFlight }, ParseSizeBound)},
+		{"quota.partials", "DXD_QUOTA_PARTIALS", false,
+			one(func(c *Config) *int64 { return &c.Quota.Partials }, ParseBound)},
+		{"quota.transfers_per_minute", "DXD_QUOTA_TRANSFERS_PER_MINUTE", false,
+			one(func(c *Config) *int64 { return &c.Quota.Transfers }, ParseBound)},
+		{"quota.unacknowledged_events", "DXD_QUOTA_UNACKNOWLEDGED_EVENTS", false,
+			one(func(c *Config) *int64 { return &c.Quota.Events }, ParseBound)},
+		{"disk.reserve", "DXD_DISK_RESERVE", false,
+			one(func(c *Config) *Size { return &c.Disk.Reserve }, parseReserve)},
 	}
 }
 

@@ -80,4 +80,27 @@ const Template = `# Configuration of dxd. Each line that is commented out shows 
 # applications (the event erase.requested), who answer; "always" erases it,
 # unless it is on hold, and "never" refuses.
 # on_request = "ask"
+
+[quota]
+# What each partner can make this node take and keep; 0 is no bound. A partner
+# with bounds of its own (` + "`dxd partner quota`" + `) has those instead. Bytes that are
+# kept of what it sent, and is sending:
+# stored = "100GiB"
+
+# Bytes of documents that are on their way in at a time. What is larger than one
+# of these two is refused for good; all else waits until there is room.
+# in_flight = "100GiB"
+
+# Half-received documents.
+# partials = 256
+
+# Documents and messages a minute.
+# transfers_per_minute = 60000
+
+# Documents and messages that a subscription has not acknowledged.
+# unacknowledged_events = 1000000
+
+[disk]
+# What is always left free on the disk, so that a full one harms nothing.
+# reserve = "256MiB"
 `

@@ -269,6 +269,35 @@ func parseSize(s string) (Size, error) {
 	return 0, record.WithHint(record.Errorf(record.Invalid, "not a size: %q", record.Printable(s, 40)), "it looks like 4MiB, 512KiB or 10GiB")
 }
 
+// leastBound is the smallest bound in bytes: a bundle of messages fits in any.
+const leastBound Size = 1 << 20
+
+// ParseSizeBound reads a size from 1MiB on, or 0, which is no bound.
+func ParseSizeBound(s string) (Size, error) {
+	if s == "0" {
+		return 0, nil
+	}
+	n, err := parseSize(s)
+	if err == nil && n < leastBound {
+		err = record.WithHint(record.Errorf(record.Invalid, "a bound of %s, below %s: %q", n, leastBound, record.Printable(s, 40)), "0 is no bound")
+	}
+	return n, err
+}
+
+// ParseBound reads a number from 1 on, or 0, which is no bound.
+func ParseBound(s string) (int64, error) { return integer(0, 1<<53-1)(s) }
+
+// leastReserve is what the journal needs to come to a clean end.
+const leastReserve Size = 64 << 20
+
+func parseReserve(s string) (Size, error) {
+	n, err := parseSize(s)
+	if err == nil && n < leastReserve {
+		err = record.Errorf(record.Invalid, "a reserve of %s, below %s, in which the journal finds no room to end: %q", n, leastReserve, record.Printable(s, 40))
+	}
+	return n, err
+}
+
 func setMaxLeaves(c *Config, values []string) error {
 	return one(func(c *Config) *int { return &c.Anchor.MaxLeaves }, func(s string) (int, error) {
 		n, err := integer(1, 1<<20)(s)

@@ -125,7 +125,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	d.Exchange = exchange.Open(exchange.Config{
 		Journal: d.Store, Files: d.Store, Keys: d.Keys, Book: d.Book,
 		Network: network{d.Host}, Addrs: d.Host.Addrs, Beacon: d.beacon, Anchors: d.anchors, CheckState: evm.CheckState, Now: d.now, Log: d.log,
-		Retain: retention(o.Config.Retain), Checking: checking(o.Config.Check), OnRequest: o.Config.Erase.OnRequest, Tickets: &d.tickets, Doorway: d.doorway, Seam: o.Seam, Retry: o.Retry,
+		Retain: retention(o.Config.Retain), Checking: checking(o.Config.Check), Quota: quota(o.Config.Quota), OnRequest: o.Config.Erase.OnRequest, Tickets: &d.tickets, Doorway: d.doorway, Seam: o.Seam, Retry: o.Retry,
 	})
 	return nil
 }

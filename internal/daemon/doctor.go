@@ -90,9 +90,9 @@ func (o *Organisation) examineDisk() Check {
 		return failed("disk", err)
 	}
 	if free == 0 {
-		return unwell("disk", "full but for the reserve of %d MiB: nothing new is taken", reserve>>20)
+		return unwell("disk", "full but for the reserve of %d MiB: nothing new is taken", o.Config.Disk.Reserve>>20)
 	}
-	return healthy("disk", "%d MiB free above the reserve of %d MiB", free>>20, reserve>>20)
+	return healthy("disk", "%d MiB free above the reserve of %d MiB", free>>20, o.Config.Disk.Reserve>>20)
 }
 
 // examineChain checks that the chain answers, what the account holds, and,
@@ -169,12 +169,14 @@ func (d *Daemon) Examine(ctx context.Context, alias string) ([]Check, error) {
 		if err != nil {
 			return nil, err
 		}
+		checks = append(checks, examineQuota(ctx, d.Exchange, p)...)
 		check := d.callPartner(ctx, p)
 		if checks = append(checks, check); check.OK {
 			checks = append(checks, d.canary(ctx, p)) // one to a partner that is away would only wait
 		}
 		return checks, nil
 	}
+	checks = append(checks, examineQuotas(ctx, d.Exchange, d.Book)...)
 	for _, p := range d.Book.List() {
 		checks = append(checks, d.examinePartner(ctx, p))
 	}

@@ -53,7 +53,7 @@ func OpenOffline(ctx context.Context, opts Options) (o *Offline, err error) {
 	o.exchange = exchange.Open(exchange.Config{
 		Journal: o.Store, Files: o.Store, Keys: o.Keys, Book: o.Book,
 		Addrs: o.addresses, Beacon: o.queue.Beacon, Now: o.now, Log: opts.Log,
-		Retain: retention(opts.Config.Retain), Checking: checking(opts.Config.Check),
+		Retain: retention(opts.Config.Retain), Checking: checking(opts.Config.Check), Quota: quota(opts.Config.Quota),
 	})
 	return o, o.serve(ctx)
 }
@@ -121,6 +121,7 @@ func (o *Offline) doctor(ctx context.Context, alias string) ([]Check, error) {
 	checks = append(checks, examineRetention(ctx, o.exchange, false)...)
 	checks = append(checks, examinePayloads(ctx, o.exchange))
 	checks = append(checks, o.examineLog(ctx))
+	checks = append(checks, examineQuotas(ctx, o.exchange, o.Book)...)
 	for _, p := range o.Book.List() {
 		if p.State == partner.Active && p.Expired(o.now()) {
 			checks = append(checks, unwell("partner "+p.Alias, "its card has expired: ask for a new one"))

@@ -45,10 +45,6 @@ type Organisation struct {
 	mu        sync.Mutex // guards Config.Anchor, which a deployment changes
 }
 
-// reserve is how much of the disk is never used, so that a full one harms
-// nothing that was accepted.
-const reserve = 256 << 20
-
 // Init makes a state directory for a new organisation: keys, configuration,
 // journal with the first card. keyring is what keys.Lock gave.
 func Init(ctx context.Context, path, name string, keys *crypto.Keyring, keyring, config []byte) (statedir.Dir, error) {
@@ -101,7 +97,7 @@ func Open(ctx context.Context, dir statedir.Dir, c config.Config, keys *crypto.K
 			o = nil // which is closed: nobody shall do it again
 		}
 	}()
-	if o.Store, err = badger.Open(dir.Path(), keys.Sealer(), badger.Options{Reserve: reserve, Log: log}); err != nil {
+	if o.Store, err = badger.Open(dir.Path(), keys.Sealer(), badger.Options{Reserve: int64(c.Disk.Reserve), Log: log}); err != nil {
 		return o, err
 	}
 	o.Events = &event.Log{Journal: o.Store, Now: o.now, Retain: c.Retain.Events}

@@ -61,7 +61,7 @@ func TestScripts(t *testing.T) {
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "daemon": daemon, "stop": stop, "chain": chain, "await": await, "until": until, "let": let, "cards": cards, "anchored": anchored, "interrupt": interrupt, "event": event,
-			"ticket": ticket, "paired": paired,
+			"ticket": ticket, "paired": paired, "random": random,
 		},
 	})
 }
