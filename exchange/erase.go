@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"dxd/blobstore"
+	"dxd/partner"
 	"dxd/record"
 )
 
@@ -45,6 +46,7 @@ func eraseBodies(tx blobstore.Tx, t Transfer) error {
 	if err != nil {
 		return err
 	}
+	var back partner.Usage
 	for _, id := range ids {
 		held, err := isHeld(tx, id)
 		if err != nil {
@@ -53,8 +55,12 @@ func eraseBodies(tx blobstore.Tx, t Transfer) error {
 		if held {
 			continue
 		}
-		if err := uncharge(tx, t, id); err != nil {
-			return err
+		if t.Direction == In {
+			n, err := bodySize(tx, id)
+			if err != nil {
+				return err
+			}
+			back.Stored -= n
 		}
 		if err := tx.Delete(contentKey(id)); err != nil {
 			return err
@@ -63,7 +69,25 @@ func eraseBodies(tx blobstore.Tx, t Transfer) error {
 			return err
 		}
 	}
-	return nil
+	return partner.Charge(tx, t.Partner, back)
+}
+
+// bodySize is what the body of a message in the journal counts; 0 if it is not
+// here. One that the disk damaged counts as the row says, and is erased all the
+// same.
+func bodySize(tx blobstore.ReadTx, id record.TransferID) (int64, error) {
+	body, err := tx.Get(contentKey(id))
+	switch record.KindOf(err) {
+	case record.NotFound:
+		return 0, nil
+	case record.Damaged:
+		t, err := getTransfer(tx, id)
+		if kind := record.KindOf(err); kind == record.NotFound || kind == record.Damaged {
+			return 0, nil // and the next start counts anew
+		}
+		return t.Size, err
+	}
+	return int64(len(body)), err
 }
 
 // bodiesOf lists whose bodies these are.

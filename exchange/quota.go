@@ -221,22 +221,6 @@ func recharge(tx blobstore.Tx, before, after Transfer) error {
 	return partner.Charge(tx, after.Partner, after.uses().Minus(before.uses()))
 }
 
-// uncharge gives the partner back what the body of a message in the journal
-// uses, which is erased in this update; t is the message, or its bundle.
-func uncharge(tx blobstore.Tx, t Transfer, id record.TransferID) error {
-	if t.Direction != In {
-		return nil
-	}
-	body, err := tx.Get(contentKey(id))
-	if record.KindOf(err) == record.NotFound {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return partner.Charge(tx, t.Partner, partner.Usage{Stored: -int64(len(body))})
-}
-
 // Measures are all quotas of a partner with what is used of each.
 func (x *Exchange) Measures(ctx context.Context, p partner.Partner) (all []partner.Measure, err error) {
 	var u partner.Usage

@@ -1,6 +1,7 @@
 package exchange_test
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"runtime"
 	"slices"
@@ -70,6 +71,25 @@ func begun(t *testing.T, from, to *node, size int) exchange.Stream {
 	return s
 }
 
+// pours sends the rest of the body behind what went along with the offer, until
+// the other side has had enough; stop ends that and the stream.
+func (f *forgery) pours(s exchange.Stream) (stop func()) {
+	var pouring sync.WaitGroup
+	pouring.Go(func() {
+		for at := 64 << 10; at < len(f.Body); at += 256 << 10 {
+			piece := f.Body[at:min(at+256<<10, len(f.Body))]
+			head := append(binary.BigEndian.AppendUint32(nil, uint32(1+len(piece))), typeBody)
+			if _, err := s.Write(append(head, piece...)); err != nil {
+				return
+			}
+		}
+	})
+	return func() {
+		s.Reset()
+		pouring.Wait()
+	}
+}
+
 // onDisk is how many bytes the node's payload files have.
 func (n *node) onDisk() (bytes int64) {
 	n.t.Helper()
@@ -116,12 +136,9 @@ func TestABodyWithoutEndIsCutAtTheQuota(t *testing.T) {
 			}
 		}
 	})
-	go func() {
-		for at := 64 << 10; at < len(f.Body); at += 256 << 10 {
-			writeFrame(t, s, typeBody, f.Body[at:min(at+256<<10, len(f.Body))])
-		}
-	}()
+	stop := f.pours(s)
 	kind, content := lastFrame(s)
+	stop()
 	close(done)
 	watcher.Wait()
 	if kind == typeRefusal {
@@ -236,14 +253,11 @@ func TestALiarAboutSizesLeavesNothing(t *testing.T) {
 	if kind != typeAnswer {
 		t.Fatalf("answered with type %d: %+v", kind, r)
 	}
-	go func() {
-		for at := 64 << 10; at < len(f.Body); at += 256 << 10 {
-			writeFrame(t, s, typeBody, f.Body[at:min(at+256<<10, len(f.Body))])
-		}
-	}()
+	stop := f.pours(s)
 	if kind, content := lastFrame(s); kind != typeRefusal {
 		t.Errorf("longer: answered with type %d: %s", kind, content)
 	}
+	stop()
 	b.keepsNothing()
 	g := large(t, a, b, mib)
 	s, kind, r = g.asked(t, a, b, 16+8*mib/(64<<10)*(64<<10+16))

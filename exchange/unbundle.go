@@ -134,13 +134,21 @@ func (x *Exchange) putUnbundled(tx blobstore.Tx, a *arrival, b unbundled, receip
 	if err := t.settle(tx); err != nil {
 		return err
 	}
+	var kept partner.Usage
 	ids := make([]record.TransferID, len(b.openings))
 	for i, o := range b.openings {
 		ids[i] = o.Transfer
 		t.Size += o.Length
-		if err := x.putMessage(tx, t, o, b.bodies[i]); err != nil {
+		fresh, err := x.putMessage(tx, t, o, b.bodies[i])
+		if err != nil {
 			return err
 		}
+		if fresh {
+			kept.Stored += o.Length
+		}
+	}
+	if err := partner.Charge(tx, t.Partner, kept); err != nil {
+		return err
 	}
 	if err := tx.Set(openingKey(t.ID), b.packed); err != nil {
 		return err
@@ -159,29 +167,26 @@ func (x *Exchange) putUnbundled(tx blobstore.Tx, a *arrival, b unbundled, receip
 
 // putMessage makes the row of a message in a bundle, unless the message is
 // here already, from another bundle that was lost by a sender with an old
-// backup.
-func (x *Exchange) putMessage(tx blobstore.Tx, bundle Transfer, o record.Opening, body []byte) error {
+// backup: then it is not fresh.
+func (x *Exchange) putMessage(tx blobstore.Tx, bundle Transfer, o record.Opening, body []byte) (fresh bool, err error) {
 	known, err := getTransfer(tx, o.Transfer)
 	if err == nil {
-		return sameAsKnown(known, bundle.Partner, o)
+		return false, sameAsKnown(known, bundle.Partner, o)
 	}
 	if record.KindOf(err) != record.NotFound {
-		return err
+		return false, err
 	}
 	t := Transfer{
 		ID: o.Transfer, Direction: In, Partner: bundle.Partner, Kind: record.Message, MediaType: o.MediaType, Size: o.Length, Digest: o.Digest,
 		State: Received, Created: bundle.Created, Updated: bundle.Updated, Bundle: bundle.ID, Index: o.Index,
 	}
 	if err := tx.Set(contentKey(t.ID), body); err != nil {
-		return err
-	}
-	if err := partner.Charge(tx, t.Partner, partner.Usage{Stored: int64(len(body))}); err != nil {
-		return err
+		return false, err
 	}
 	if err := x.tell(tx, event.MessageReceived, t); err != nil {
-		return err
+		return false, err
 	}
-	return t.create(tx)
+	return true, t.create(tx)
 }
 
 // sameAsKnown refuses a message whose id stands for something else here.

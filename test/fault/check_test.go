@@ -82,6 +82,7 @@ func (p *pair) examine() (found []finding, waiting string) {
 			for _, of := range []*disk{a, b} {
 				found = append(found, p.examineFiles(of)...)
 				found = append(found, p.examineExtra(of)...)
+				found = append(found, p.examineUsage(of)...)
 				for _, text := range of.alarms {
 					found = append(found, finding{&p.row.differing, "an alarm at " + of.of.Name + ": " + text})
 				}

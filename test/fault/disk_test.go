@@ -14,6 +14,7 @@ import (
 	"dxd/internal/config"
 	"dxd/internal/daemon"
 	"dxd/internal/statedir"
+	"dxd/partner"
 	"dxd/record"
 	"dxd/test/party"
 )
@@ -27,6 +28,7 @@ type disk struct {
 	rows   map[record.TransferID]exchange.Transfer // bundles included
 	marks  map[blobstore.FileID][]record.TransferID
 	files  map[blobstore.FileID]blobstore.FileInfo
+	uses   partner.Usage
 	queued int                           // transfers that wait
 	open   int                           // own numbers that have not ended
 	told   int                           // news that the partner has not got
@@ -54,6 +56,7 @@ const (
 	keysOfTaken  = "x/k/"
 	keysOfVoids  = "x/w/"
 	keysOfLeaves = "q/r/"
+	keysOfUsage  = "u/"   // partner/quota.go
 	orgWidth     = 32 + 1 // a partner in a key, and the slash behind it
 )
 
@@ -118,6 +121,7 @@ func (d *disk) readRows(tx blobstore.ReadTx) error {
 			d.marks[file] = append(d.marks[file], record.TransferID([]byte(key[17:])))
 			return nil
 		},
+		keysOfUsage: func(_ string, value []byte) error { return json.Unmarshal(value, &d.uses) }, // there is more
 		keysOfQueue: count(&d.queued),
 		keysOfOpen:  count(&d.open),
 		keysOfNews:  count(&d.told),
