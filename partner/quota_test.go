@@ -1,6 +1,7 @@
 package partner_test
 
 import (
+	"strings"
 	"testing"
 
 	"dxd/blobstore"
@@ -40,10 +41,14 @@ func TestLimitsAreKeptUntilOthersAreSet(t *testing.T) {
 	h, bolt := newHome(t), newOrg(t)
 	card := bolt.card(nil)
 	h.has(file(t, card), "bolt")
-	_, err := h.SetLimits(t.Context(), "bolt", partner.Limits{Stored: bound(5 << 20)})
+	_, err := h.SetLimits(t.Context(), "bolt", partner.Limits{Stored: bound(5 << 20), Events: bound(0)})
 	check(t, err)
 	h.reopen()
 	check(t, h.store.View(t.Context(), func(tx blobstore.ReadTx) error {
+		raw, err := tx.Get("p/o/" + tx.Index("org", bolt.id().Key()))
+		if !strings.Contains(string(raw), `,"limits":{"stored":5242880,"unacknowledged_events":0}}`) || err != nil { // docs/spec/partner.md
+			t.Errorf("the row is %s (%v)", raw, err)
+		}
 		q, err := partner.QuotaOf(tx, bolt.id(), partner.Quota{Stored: 1, Partials: 7})
 		if want := (partner.Quota{Stored: 5 << 20, Partials: 7}); q != want {
 			t.Errorf("%+v", q)
@@ -76,6 +81,13 @@ func TestWhatAPartnerUsesAddsUp(t *testing.T) {
 		u, err := partner.UsageOf(tx, bolt.id())
 		if u != (partner.Usage{Stored: 120}) {
 			t.Errorf("%+v", u)
+		}
+		if err != nil {
+			return err
+		}
+		raw, err := tx.Get("u/" + tx.Index("org", bolt.id().Key()))
+		if want := `{"org":"` + bolt.id().String() + `","stored":120,"partials":0}`; string(raw) != want { // docs/spec/partner.md
+			t.Errorf("%s stands there, not %s", raw, want)
 		}
 		return err
 	}))
