@@ -106,7 +106,7 @@ func Default() Config {
 		Retain: Retain{Sent: 7 * day, Events: 30 * day},
 		Check:  Check{Every: 30 * day, Pace: 4 << 20},
 		Erase:  Erase{OnRequest: "ask"},
-		Quota:  Quota{Stored: 100 << 30, InFlight: 100 << 30, Partials: 256, Transfers: 60_000, Events: 1_000_000},
+		Quota:  Quota{Stored: 100 << 30, InFlight: 100 << 30, Partials: 256, Transfers: 600_000, Events: 1_000_000},
 		Disk:   Disk{Reserve: 256 << 20},
 	}
 }

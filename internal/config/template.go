@@ -95,7 +95,7 @@ const Template = `# Configuration of dxd. Each line that is commented out shows 
 # partials = 256
 
 # Documents and messages a minute.
-# transfers_per_minute = 60000
+# transfers_per_minute = 600000
 
 # Documents and messages that a subscription has not acknowledged.
 # unacknowledged_events = 1000000
