@@ -144,6 +144,6 @@ func (a *API) door(enter func(*http.Request) (caller, error)) http.Handler {
 			a.noRoute(w, r, h)
 			return
 		}
-		a.mux.ServeHTTP(w, r)
+		lingerOver(w, r, a.mux)
 	})
 }

@@ -1,12 +1,16 @@
 package api_test
 
 import (
+	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"dxd/api/apitype"
 	"dxd/client"
@@ -178,6 +182,31 @@ func TestARefusedUploadIsAnsweredBeforeItsBody(t *testing.T) {
 	_, err := h.dial(h.tcp, readToken).Send(t.Context(), client.Submission{To: []string{"bob"}, Name: "x"}, body, 1<<30)
 	if record.KindOf(err) != record.Refused || body.read != 0 {
 		t.Errorf("%v after %d bytes", err, body.read)
+	}
+}
+
+// TestARefusalInTheMiddleOfAnUploadIsHeard sends more than a word may have, and
+// looks for the answer late.
+func TestARefusalInTheMiddleOfAnUploadIsHeard(t *testing.T) {
+	h := newHouse(t)
+	for network, address := range map[string]string{"unix": strings.TrimPrefix(h.unix, "unix:"), "tcp": h.tcp} {
+		conn, err := net.Dial(network, address)
+		check(t, err)
+		defer conn.Close()
+		check(t, conn.SetDeadline(time.Now().Add(time.Minute)))
+		const size = 16 << 20
+		_, err = fmt.Fprintf(conn, "POST /v1/transfers/0190b8f0-3c5e-7abc-8def-0123456789ab/accept HTTP/1.1\r\n"+
+			"Host: %s\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", h.tcp, adminToken, size)
+		check(t, err)
+		if n, err := io.Copy(conn, &countingReader{left: size - 1}); err != nil {
+			t.Errorf("over %s: after %d bytes: %v", network, n, err)
+			continue
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		check(t, err)
+		if p := problem(t, resp); resp.StatusCode != 400 || !resp.Close {
+			t.Errorf("over %s: %s, %+v", network, resp.Status, p)
+		}
 	}
 }
 
