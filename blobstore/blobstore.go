@@ -71,7 +71,8 @@ type Journal interface {
 	// it panics, its writes are dropped and the panic is the caller's.
 	//
 	// Once the disk has little more than its reserve left, the error is of
-	// kind Full, for updates that only delete last. Nothing durable is lost.
+	// kind Full, for updates that only delete last. Nothing durable is lost,
+	// and nothing of this update was written.
 	Update(ctx context.Context, fn func(tx Tx) error) error
 
 	// View runs fn on all that has been updated before.

@@ -199,7 +199,8 @@ func (x *Exchange) update(ctx context.Context, fn func(tx blobstore.Tx) error) (
 		agreed = err == nil
 		return err
 	})
-	return err != nil && agreed && record.KindOf(err) != record.Invalid, err
+	kind := record.KindOf(err)
+	return err != nil && agreed && kind != record.Invalid && kind != record.Full, err
 }
 
 // closeQuietly closes what was only read from, where an error says nothing.

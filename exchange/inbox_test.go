@@ -99,7 +99,7 @@ func TestAFileGoesOnlyIfNoRowCanNeedIt(t *testing.T) {
 		"never run":                  {oddJournal{answer: errDisk, before: true}, nil, false},
 		"too large for the journal":  {oddJournal{answer: record.Errorf(record.Invalid, "too large")}, nil, false},
 		"run, and the disk failed":   {oddJournal{answer: errDisk}, nil, true},
-		"run, and the disk was full": {oddJournal{answer: full}, nil, true},
+		"run, and the disk was full": {oddJournal{answer: full}, nil, false}, // of which nothing was written
 	} {
 		x := &Exchange{Config: Config{Journal: test.journal}}
 		unknown, err := x.update(t.Context(), func(blobstore.Tx) error { return test.own })

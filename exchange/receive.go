@@ -24,7 +24,7 @@ func (x *Exchange) ServeTransfer(ctx context.Context, s Stream) {
 		}
 		r, ok := asRefusal(err)
 		if !ok {
-			x.Log.Debug("a transfer broke off", "error", err)
+			x.regret(ctx, from.Org, err)
 			s.Reset()
 			return
 		}

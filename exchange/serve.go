@@ -82,6 +82,17 @@ func (x *Exchange) serve(ctx context.Context, s Stream, f func(from partner.Part
 	f(from, newLink(s))
 }
 
+// regret notes that a partner's transfer did not come to its end, and warns if
+// that is our own disk's fault, at the pace of complain: the partner tries
+// again and again, and tells nobody here.
+func (x *Exchange) regret(ctx context.Context, org record.OrgID, err error) {
+	if record.KindOf(err) == record.Unavailable && ctx.Err() == nil && x.guests.mayComplain(org, x.Now()) {
+		x.Log.Error("couldn't take a partner's transfer", "error", err)
+		return
+	}
+	x.Log.Debug("a transfer broke off", "error", err)
+}
+
 // complain warns of what a partner did, at most once a minute for each, so
 // that none can fill the log. The error may quote what the partner sent, a
 // document's name for one: it is for debugging only.

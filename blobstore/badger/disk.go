@@ -70,11 +70,16 @@ func errFull() error {
 		"free some space on the disk that holds the state directory")
 }
 
-// diskError is an error of kind Full if the disk is, else Internal.
+// diskError is an error of kind Full if the disk is, Unavailable if it takes
+// nothing any more, else Internal.
 func diskError(err error, format string, args ...any) error {
-	if isFull(err) {
+	switch {
+	case isFull(err):
 		return record.WithHint(record.Errorf(record.Full, format, args...),
 			"free some space on the disk that holds the state directory")
+	case mentions(err, syscall.EROFS):
+		return record.WithHint(record.Errorf(record.Unavailable, format, args...),
+			"the disk that holds the state directory is read-only: the kernel's log may say why; see to it, then start dxd again")
 	}
 	return record.Errorf(record.Internal, format, args...)
 }

@@ -243,10 +243,10 @@ func TestAFailedWriteEndsTheJournal(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, Options{})
 	set(t, s, "a", []byte("1"))
-	wantKind(t, s.fail(syscall.ENOSPC), record.Full)
-	wantKind(t, s.Watchdog(t.Context()), record.Full)
+	wantKind(t, s.fail(syscall.ENOSPC), record.Internal)
+	wantKind(t, s.Watchdog(t.Context()), record.Internal)
 	err := s.Update(context.Background(), func(tx blobstore.Tx) error { return tx.Set("b", nil) })
-	wantKind(t, err, record.Full)
+	wantKind(t, err, record.Internal)
 	if record.Hint(err) == "" {
 		t.Error("no hint")
 	}

@@ -244,12 +244,11 @@ func (s *Store) transact(l *layer, at uint64) error {
 // part of a transaction in memory and ends the process at the next one; and
 // what a later sync says about these pages can't be relied on. Views still
 // show what was durable; opening the store anew recovers.
+//
+// The error is not of kind Full even if the disk is: that would say that
+// nothing was written.
 func (s *Store) fail(cause error) error {
-	kind := record.Internal
-	if isFull(cause) {
-		kind = record.Full
-	}
-	err := record.WithHint(record.Errorf(kind, "couldn't write to the journal, which has stopped: %w", cause),
+	err := record.WithHint(record.Errorf(record.Internal, "couldn't write to the journal, which has stopped: %w", cause),
 		"see to the disk, then start dxd again; nothing that was confirmed is lost")
 	if s.failed.CompareAndSwap(nil, &err) {
 		close(s.broken)
