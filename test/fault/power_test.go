@@ -262,7 +262,7 @@ func TestAStateDirectoryThatWasMadeIsOnTheDisk(t *testing.T) {
 	}
 }
 
-func commanded(t *testing.T, command ...string) error {
+func commanded(t testing.TB, command ...string) error {
 	t.Helper()
 	said, err := exec.CommandContext(t.Context(), command[0], command[1:]...).CombinedOutput()
 	if err != nil {

@@ -66,11 +66,23 @@ func NewOrg(t testing.TB, name string) *Org {
 // Launch writes the configuration and starts the daemon.
 func (o *Org) Launch() {
 	o.T.Helper()
+	o.configure()
+	o.launchAsItIs()
+}
+
+// configure writes the configuration.
+func (o *Org) configure() {
+	o.T.Helper()
 	var toml bytes.Buffer
 	for key, value := range o.Config {
 		fmt.Fprintf(&toml, "%s = %s\n", key, value)
 	}
 	Check(o.T, os.WriteFile(filepath.Join(o.Dir, "dxd.toml"), toml.Bytes(), 0o600))
+}
+
+// launchAsItIs starts the daemon with the configuration that is there.
+func (o *Org) launchAsItIs() {
+	o.T.Helper()
 	o.setClock()
 	o.Process = launch(o.T, o.Log, o.Under,
 		envDir+"="+o.Dir, envPoint+"="+string(o.DieAt), envNth+"="+strconv.Itoa(max(1, o.DieOn)), envClock+"="+o.clockFile())
@@ -143,7 +155,15 @@ func (o *Org) Stop() {
 // FailsToStart starts a daemon that has to refuse, and gives what it said.
 func (o *Org) FailsToStart() string {
 	o.T.Helper()
-	o.Launch()
+	o.configure()
+	return o.FailsToStartAsItIs()
+}
+
+// FailsToStartAsItIs is FailsToStart with the configuration that is there, on a
+// disk to which nothing can be written.
+func (o *Org) FailsToStartAsItIs() string {
+	o.T.Helper()
+	o.launchAsItIs()
 	Within(o.T, Patience, "the end of "+o.Name, o.Process.Gone)
 	if code := o.Process.Cmd.ProcessState.ExitCode(); code != 1 {
 		o.T.Errorf("the daemon of %s ended with %d, not 1", o.Name, code)
