@@ -3,8 +3,6 @@ package exchange
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"hash"
 	"io"
 	"time"
 
@@ -19,6 +17,8 @@ type Content struct {
 	file blobstore.File
 	key  crypto.FileKey
 	seal func(crypto.FileKey) ([]byte, error)
+
+	digest *digester // of Verified, while there is something to hash
 }
 
 // Content opens the document of a transfer that is here whole.
@@ -103,8 +103,14 @@ func (x *Exchange) sealHeader(k crypto.FileKey) ([]byte, error) {
 	return crypto.SealHeader(k, x.Keys.Recipient())
 }
 
-// Close lets go of the file.
-func (c *Content) Close() error { return c.file.Close() }
+// Close lets go of the file. What Verified gave can't be read any more.
+func (c *Content) Close() error {
+	if c.digest != nil {
+		c.digest.sum() // of a document that was not read to its end
+		c.digest = nil
+	}
+	return c.file.Close()
+}
 
 // At gives random access to the document. Each chunk is authenticated under
 // the file key as it is read; the whole was hashed when it came, and is again
@@ -128,7 +134,8 @@ func (c *Content) Verified() (io.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &verifiedReader{plain: plain, hash: sha256.New(), want: c.Digest, left: c.Size, buf: make([]byte, verifiedBlock)}, nil
+	c.digest = newDigester()
+	return &verifiedReader{Content: c, plain: plain, left: c.Size}, nil
 }
 
 // Sealed reads the document as an age file for our own recipient key.
@@ -141,24 +148,19 @@ func (c *Content) Sealed() (io.Reader, int64, error) {
 	return io.MultiReader(bytes.NewReader(header), body), int64(len(header)) + c.file.Size(), nil
 }
 
-// verifiedBlock is how much is read and hashed at a time.
-const verifiedBlock = 256 << 10
-
-// verifiedReader hands out a block only after it has been hashed, and the last
-// one only after the digest was compared.
+// verifiedReader hands out the last block only after the digest was compared.
 type verifiedReader struct {
+	*Content
 	plain io.Reader
-	hash  hash.Hash
-	want  record.Digest
-	left  int64 // bytes of the document not read yet
-	buf   []byte
-	ready []byte // hashed, not handed out yet
+	left  int64  // bytes of the document not read yet
+	now   *block // that is being handed out, nil if none is
+	ready []byte // of it
 	err   error
 }
 
 func (r *verifiedReader) Read(p []byte) (int, error) {
 	if len(r.ready) == 0 && r.err == nil {
-		r.ready, r.err = r.fill()
+		r.err = r.fill()
 	}
 	if len(r.ready) == 0 {
 		return 0, r.err
@@ -169,21 +171,37 @@ func (r *verifiedReader) Read(p []byte) (int, error) {
 }
 
 // fill reads the next block; with the last one the error is io.EOF.
-func (r *verifiedReader) fill() ([]byte, error) {
-	block := r.buf[:min(int64(len(r.buf)), r.left)]
-	if _, err := io.ReadFull(r.plain, block); err != nil {
-		return nil, record.Errorf(record.Damaged, "couldn't open the document: %w", err)
+func (r *verifiedReader) fill() error {
+	if r.now != nil {
+		r.digest.add(r.now) // all of it was handed out
 	}
-	r.hash.Write(block)
-	r.left -= int64(len(block))
-	if r.left > 0 {
-		return block, nil
+	b := newBlock()
+	r.now = b
+	b.n = int(min(int64(len(b.data)), r.left))
+	if _, err := io.ReadFull(r.plain, b.bytes()); err != nil {
+		return record.Errorf(record.Damaged, "couldn't open the document: %w", err)
 	}
+	r.left -= int64(b.n)
+	if r.left == 0 {
+		return r.last()
+	}
+	r.ready = b.bytes()
+	return nil
+}
+
+// last compares the digest before the last block is handed out.
+func (r *verifiedReader) last() error {
 	if _, err := io.ReadFull(r.plain, make([]byte, 1)); err != io.EOF {
-		return nil, record.Errorf(record.Damaged, "the document does not end where it should")
+		return record.Errorf(record.Damaged, "the document does not end where it should")
 	}
-	if record.Digest(r.hash.Sum(nil)) != r.want {
-		return nil, record.Errorf(record.Damaged, "the document is not the one that was signed")
+	copied := newBlock()
+	copied.n = copy(copied.data[:], r.now.bytes())
+	r.digest.add(copied)
+	_, digest := r.digest.sum()
+	r.digest = nil
+	if digest != r.Digest {
+		return record.Errorf(record.Damaged, "the document is not the one that was signed")
 	}
-	return block, io.EOF
+	r.ready = r.now.bytes()
+	return io.EOF
 }

@@ -2,7 +2,6 @@ package exchange
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"io"
 	"sync"
@@ -156,7 +155,7 @@ type incoming struct {
 	nonce   record.BodyNonce
 	size    int64 // sealed bytes here
 	synced  int64
-	feed    *io.PipeWriter
+	feed    *feed
 	result  chan opened // holds the cipher's end, once
 	open    *opened     // taken from result
 	written bool        // a row knows the partial
@@ -174,12 +173,10 @@ type opened struct {
 // newIncoming starts the cipher for a payload under this key.
 func newIncoming(file blobstore.FileID, part blobstore.Partial, nonce record.BodyNonce, key crypto.FileKey) *incoming {
 	in := &incoming{file: file, part: part, key: key, nonce: nonce, result: make(chan opened, 1)}
-	r, w := io.Pipe()
-	in.feed = w
-	go func() { // ends with the pipe, which close or finish always close
-		o := openAll(key, r)
-		r.CloseWithError(o.err)
-		in.result <- o
+	in.feed = newFeed()
+	go func() { // ends with the feed, which close or finish always end
+		defer close(in.feed.gone)
+		in.result <- openAll(key, in.feed)
 	}()
 	return in
 }
@@ -195,12 +192,11 @@ func openAll(key crypto.FileKey, sealed io.Reader) opened {
 	if err != nil {
 		return opened{err: errors.Join(errDamaged, err)}
 	}
-	hash := sha256.New()
-	n, err := io.CopyBuffer(struct{ io.Writer }{hash}, struct{ io.Reader }{plain}, make([]byte, 64<<10))
+	n, digest, err := copyDigested(io.Discard, plain)
 	if err != nil {
 		return opened{length: n, err: errors.Join(errDamaged, err)}
 	}
-	return opened{length: n, digest: record.Digest(hash.Sum(nil))}
+	return opened{length: n, digest: digest}
 }
 
 // write takes the next sealed bytes: into the file first, then through the
@@ -227,7 +223,7 @@ func (in *incoming) write(b []byte) error {
 // finish tells the cipher that all is here and takes what it found.
 func (in *incoming) finish() opened {
 	if in.open == nil {
-		in.feed.Close()
+		in.feed.end(nil)
 		o := <-in.result
 		in.open = &o
 	}
@@ -251,7 +247,7 @@ func (in *incoming) close() {
 	if in == nil {
 		return
 	}
-	in.feed.CloseWithError(context.Canceled)
+	in.feed.end(context.Canceled)
 	if in.part != nil {
 		closeQuietly(in.part)
 	}

@@ -3,7 +3,6 @@ package exchange
 import (
 	"context"
 	"errors"
-	"io"
 
 	"dxd/blobstore"
 	"dxd/crypto"
@@ -112,15 +111,10 @@ func (x *Exchange) prepare(ctx context.Context, a *arrival) error {
 // restart gives up what came before: the sender began anew, or it is damaged.
 func (x *Exchange) restart(ctx context.Context, a *arrival) error {
 	if a.in == nil {
-		a.in = &incoming{file: a.row.Payload, written: true, feed: closedPipe()}
+		a.in = &incoming{file: a.row.Payload, written: true, feed: newFeed()}
 	}
 	a.row = Transfer{}
 	return x.discard(ctx, a)
-}
-
-func closedPipe() *io.PipeWriter {
-	_, w := io.Pipe()
-	return w
 }
 
 // begin makes a file for the payload, and a row if more is to come than went

@@ -2,7 +2,6 @@ package exchange
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"io"
@@ -214,9 +213,6 @@ func (x *Exchange) recipients(aliases []string) ([]partner.Partner, error) {
 	return all, nil
 }
 
-// ingestBuffer is how much is read at a time.
-const ingestBuffer = 256 << 10
-
 // ingest is the one pass over a document: digest and seal into a file, which
 // is durable when it returns.
 func (x *Exchange) ingest(ctx context.Context, s Submission, body io.Reader) (payload, error) {
@@ -253,16 +249,14 @@ func (x *Exchange) seal(ctx context.Context, p *payload, file io.Writer, s Submi
 // digestInto copies the body while it is hashed, and refuses one that is not
 // of the expected size; -1 expects nothing.
 func digestInto(ctx context.Context, w io.Writer, body io.Reader, size int64) (int64, record.Digest, error) {
-	hash := sha256.New()
-	buf := make([]byte, ingestBuffer)
-	n, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(hash, w)}, untilDone{ctx, body}, buf)
+	n, digest, err := copyDigested(w, untilDone{ctx, body})
 	if err != nil {
 		if record.KindOf(err) == record.Internal {
 			err = record.Errorf(record.Invalid, "couldn't read the document to its end: %w", err)
 		}
 		return 0, record.Digest{}, err
 	}
-	return n, record.Digest(hash.Sum(nil)), checkSize(size, n)
+	return n, digest, checkSize(size, n)
 }
 
 // checkSize refuses a body of another size than was announced; -1 is none.
