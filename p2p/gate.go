@@ -97,7 +97,7 @@ func (g *gater) nameOf(p peer.ID, addr string) (name string, ok bool) {
 	return name, ok
 }
 
-// InterceptAccept knows nothing of the peer yet; the limits count it.
+// InterceptAccept knows nothing of the peer yet; the pools count it.
 func (g *gater) InterceptAccept(network.ConnMultiaddrs) bool { return true }
 
 // InterceptSecured is asked once the peer has proved its key, before it can
@@ -112,5 +112,9 @@ func (g *gater) InterceptSecured(_ network.Direction, p peer.ID, _ network.ConnM
 
 // InterceptUpgraded is asked when the connection is about to be registered.
 func (g *gater) InterceptUpgraded(c network.Conn) (bool, control.DisconnectReason) {
-	return g.admits(c.RemotePeer()), 0
+	if !g.admits(c.RemotePeer()) {
+		return false, 0
+	}
+	g.trusted.add(c.RemotePeer(), c.RemoteMultiaddr())
+	return true, 0
 }

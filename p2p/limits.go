@@ -22,11 +22,19 @@ import (
 // who connects to this node can keep it from dialling its partners.
 const (
 	maxConns       = 1024 // of one direction
-	maxHandshakes  = 256  // not yet secured, of one direction
 	maxStreams     = 4096 // of one direction
 	maxNegotiating = 1024 // streams without a protocol yet, of one direction
 	maxPeerConns   = 8    // to one node, of one direction
 	maxPeerStreams = 128  // with one node, of one direction
+
+	// Connections that are not yet secured. Those that come in are counted by
+	// pools, of which each transport has two.
+	maxDialling       = 256
+	maxHandshakes     = 256 // in a pool, over TCP
+	maxHandshakesQUIC = 128 // in a pool, over QUIC
+	// maxUnsecured is never reached, but by connections that were displaced
+	// and have not ended yet.
+	maxUnsecured = 2*maxHandshakes + 2*maxHandshakesQUIC + maxHandshakes
 
 	// Receive windows may grow to half of these (yamux asks with priority
 	// 128 of 255); the other half is for streams at their first window of
@@ -34,35 +42,34 @@ const (
 	maxMemory     = 128 << 20
 	maxPeerMemory = 32 << 20
 
-	// New inbound connections from one IPv4 address or IPv6 /56. With an
-	// accept timeout of 5 s, one address can hold no more than about half of
-	// maxHandshakes for longer than a moment, and 64 partners behind one NAT
-	// can come back at once.
+	// Handshakes that are computed for one source over one transport: 64
+	// partners behind one NAT can come back at once. A source at which a node
+	// of a partner was met gets more, so that a flood from there leaves it a
+	// good chance; 200 take about a tenth of a processor.
 	inboundRate  = 20 // a second
 	inboundBurst = 64
+	metRate      = 200
+	metBurst     = 256
 
-	// maxPerIP has to leave room beyond maxHandshakes, as libp2p counts both
-	// directions in it.
-	maxPerIP = maxHandshakes + 512
+	// maxPerIP is libp2p's, which counts both directions in it. It has to be
+	// out of the way.
+	maxPerIP = maxUnsecured + 512
 )
 
-// errTooFast is what a connection gets that comes too soon after others.
-var errTooFast = errors.New("too many new connections from one address")
+var (
+	// errTooFast is what a connection gets that comes too soon after others.
+	errTooFast = errors.New("too many new connections from one address")
 
-// resources are libp2p's limits, with a rate limit on inbound connections only:
-// libp2p's own counts both directions, before its allowlist, and allows one
-// address 0.2 a second.
+	// errTooMany is what one over QUIC gets when too many are under way.
+	errTooMany = errors.New("too many handshakes")
+)
+
+// resources are libp2p's limits, with own ones for what is not yet secured:
+// libp2p's count both directions, before its allowlist, and turn away the
+// newest.
 type resources struct {
 	network.ResourceManager
-	inbound *rate.Limiter
-}
-
-// OpenConnection is asked before a connection's handshake.
-func (r resources) OpenConnection(dir network.Direction, fd bool, a ma.Multiaddr) (network.ConnManagementScope, error) {
-	if dir == network.DirInbound && !r.inbound.Allow(addrIP(a)) {
-		return nil, errTooFast
-	}
-	return r.ResourceManager.OpenConnection(dir, fd, a)
+	tcp, quic *pools
 }
 
 func addrIP(a ma.Multiaddr) netip.Addr {
@@ -90,12 +97,15 @@ func newResources() (resources, *trusted, error) {
 	if err != nil {
 		return resources{}, nil, record.Errorf(record.Internal, "couldn't set the network's limits: %v", err)
 	}
-	t := &trusted{list: rcmgr.GetAllowlist(mgr), ips: map[peer.ID][]netip.Addr{}}
-	return resources{mgr, newInboundRate()}, t, nil
+	t := &trusted{of: map[peer.ID][]source{}, all: map[source]int{}}
+	return resources{mgr, newPools(t, maxHandshakes), newPools(t, maxHandshakesQUIC)}, t, nil
 }
 
-func newInboundRate() *rate.Limiter {
-	limit := rate.Limit{RPS: inboundRate, Burst: inboundBurst}
+// pace bounds how often something happens for each source.
+type pace = *rate.Limiter
+
+func newPace(perSecond float64, burst int) pace {
+	limit := rate.Limit{RPS: perSecond, Burst: burst}
 	return &rate.Limiter{
 		NetworkPrefixLimits: []rate.PrefixLimit{ // this machine is no stranger
 			{Prefix: netip.MustParsePrefix("127.0.0.0/8")},
@@ -112,16 +122,14 @@ func newInboundRate() *rate.Limiter {
 // limits builds libp2p's table. What it does not name is unlimited.
 func limits() rcmgr.ConcreteLimitConfig {
 	system := both(maxConns, maxStreams, maxMemory)
-	transient := both(maxHandshakes, maxNegotiating, math.MaxInt64)
+	system.Conns, system.ConnsInbound, system.FD = system.Conns+maxUnsecured, maxConns+maxUnsecured, system.FD+maxUnsecured
+	transient := both(maxDialling, maxNegotiating, math.MaxInt64)
+	transient.Conns, transient.ConnsInbound, transient.FD = maxDialling+maxUnsecured, maxUnsecured, maxDialling+maxUnsecured
 	return rcmgr.PartialLimitConfig{
-		System:    system,
-		Transient: transient,
-		// The same again for connections from addresses of partners, once
-		// strangers have filled the first.
-		AllowlistedSystem:    system,
-		AllowlistedTransient: transient,
-		PeerDefault:          both(maxPeerConns, maxPeerStreams, maxPeerMemory),
-		Conn:                 rcmgr.ResourceLimits{Memory: maxPeerMemory},
+		System:      system,
+		Transient:   transient,
+		PeerDefault: both(maxPeerConns, maxPeerStreams, maxPeerMemory),
+		Conn:        rcmgr.ResourceLimits{Memory: maxPeerMemory},
 	}.Build(rcmgr.InfiniteLimits)
 }
 
@@ -133,56 +141,55 @@ func both(conns, streams rcmgr.LimitVal, memory rcmgr.LimitVal64) rcmgr.Resource
 	}
 }
 
-// trusted keeps libp2p's allowlist: the addresses at which the gate allowed a
-// node to be dialled. From there, that node gets in even while strangers fill
-// the limits.
+// trusted keeps the sources at which the gate allowed a node to be dialled, and
+// those from which one came that it let in. From there, that node gets in even
+// while strangers from elsewhere take all that there is for them.
 type trusted struct {
-	list *rcmgr.Allowlist
-
-	mu  sync.Mutex // guards ips
-	ips map[peer.ID][]netip.Addr
+	mu  sync.Mutex // guards what follows
+	of  map[peer.ID][]source
+	all map[source]int // for how many nodes
 }
 
-// maxTrusted bounds the addresses kept for one node; the oldest go first.
+// maxTrusted bounds the sources kept for one node; the oldest go first.
 const maxTrusted = 8
 
 func (t *trusted) add(p peer.ID, a ma.Multiaddr) {
-	ip := addrIP(a)
-	if !ip.IsValid() {
+	from := sourceOf(a)
+	if !from.IsValid() {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if slices.Contains(t.ips[p], ip) || t.list.Add(trustedAddr(p, ip)) != nil {
+	if slices.Contains(t.of[p], from) {
 		return
 	}
-	t.ips[p] = append(t.ips[p], ip)
-	if len(t.ips[p]) > maxTrusted {
-		t.drop(p, 0)
+	t.of[p] = append(t.of[p], from)
+	t.all[from]++
+	if len(t.of[p]) > maxTrusted {
+		t.drop(p)
 	}
+}
+
+func (t *trusted) has(from source) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.all[from] > 0
 }
 
 func (t *trusted) forget(p peer.ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for len(t.ips[p]) > 0 {
-		t.drop(p, 0)
+	for len(t.of[p]) > 0 {
+		t.drop(p)
 	}
-	delete(t.ips, p)
+	delete(t.of, p)
 }
 
-// drop forgets the i-th address of a node. t.mu is held.
-func (t *trusted) drop(p peer.ID, i int) {
-	// Remove fails only on an address that can't be parsed, and this one was
-	// parsed when it was added.
-	_ = t.list.Remove(trustedAddr(p, t.ips[p][i]))
-	t.ips[p] = slices.Delete(t.ips[p], i, i+1)
-}
-
-func trustedAddr(p peer.ID, ip netip.Addr) ma.Multiaddr {
-	proto := "/ip4/"
-	if ip.Is6() {
-		proto = "/ip6/"
+// drop forgets the oldest source of a node. t.mu is held.
+func (t *trusted) drop(p peer.ID) {
+	from := t.of[p][0]
+	t.of[p] = t.of[p][1:]
+	if t.all[from]--; t.all[from] == 0 {
+		delete(t.all, from)
 	}
-	return ma.StringCast(proto + ip.WithZone("").String() + "/p2p/" + p.String())
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -235,9 +236,9 @@ func TestAddressesAnnouncedByIdentifyAreNotLearnt(t *testing.T) {
 	}
 }
 
-// fill opens silent connections to h, more than it takes, and gives them. They
-// are taken one after the other: when the last has been turned away, none waits
-// any more that could take what is kept for others.
+// fill opens twice as many silent connections to h as it keeps, and gives them.
+// They are taken one after the other, and the newest displaces the oldest: when
+// the last of the first half has been ended, all were taken.
 func fill(t *testing.T, h *Host) []net.Conn {
 	t.Helper()
 	var conns []net.Conn
@@ -253,15 +254,22 @@ func fill(t *testing.T, h *Host) []net.Conn {
 		}
 		conns = append(conns, c)
 	}
-	last := conns[len(conns)-1]
+	last := conns[len(conns)/2-1]
 	if err := last.SetReadDeadline(time.Now().Add(acceptTimeout)); err != nil {
 		t.Fatal(err)
 	}
-	var e net.Error
-	if _, err := io.Copy(io.Discard, last); errors.As(err, &e) && e.Timeout() {
-		t.Fatal("the last connection was not turned away")
+	if stays(last) {
+		t.Fatal("the oldest were not displaced")
 	}
 	return conns
+}
+
+// stays tells whether a connection outlives its deadline.
+func stays(c net.Conn) bool {
+	// The server's own lines come first.
+	_, err := io.Copy(io.Discard, c)
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
 }
 
 func TestSilentStrangersNeitherLockPartnersOutNorStay(t *testing.T) {
@@ -277,7 +285,7 @@ func TestSilentStrangersNeitherLockPartnersOutNorStay(t *testing.T) {
 	// Outbound is counted apart.
 	roundTrip(t, mustOpen(t, b, partner, testProtocol), []byte("out"))
 	partner.Drop(b.Node())
-	// And from where a partner was reached, it gets in.
+	// And a partner gets in from the address that they have.
 	roundTrip(t, mustOpen(t, partner, b, testProtocol), []byte("in"))
 	if spent := time.Since(start); spent > acceptTimeout {
 		t.Fatalf("took %v, so that the strangers may have been gone", spent)
@@ -286,15 +294,43 @@ func TestSilentStrangersNeitherLockPartnersOutNorStay(t *testing.T) {
 		if err := c.SetReadDeadline(start.Add(3 * acceptTimeout)); err != nil {
 			t.Fatal(err)
 		}
-		// The server's own lines come first; then the connection must end.
-		if _, err := io.Copy(io.Discard, c); err != nil {
-			if e, ok := err.(net.Error); ok && e.Timeout() {
-				t.Fatal("a silent connection is still open")
-			}
+		if stays(c) {
+			t.Fatal("a silent connection is still open")
 		}
 	}
 	if spent := time.Since(start); spent > 2*acceptTimeout {
 		t.Errorf("silent connections stayed for %v", spent)
+	}
+}
+
+// A partner that nobody ever met comes from the address from which strangers
+// come all the time.
+func TestPartnerBehindAFloodsAddressGetsInAtOnce(t *testing.T) {
+	t.Parallel()
+	b := newHost(t, newDoor(), overTCP)
+	b.Handle(testProtocol, echo)
+	fill(t, b)
+	ctx, stop := context.WithCancel(testContext(t))
+	var flood sync.WaitGroup
+	defer flood.Wait()
+	defer stop()
+	flood.Go(func() {
+		var conns []net.Conn
+		pace := time.NewTicker(5 * time.Millisecond)
+		defer pace.Stop()
+		for ctx.Err() == nil {
+			if c, err := net.Dial("tcp", hostPort(b.Addrs()[0])); err == nil {
+				conns = append(conns, c)
+			}
+			<-pace.C
+		}
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	})
+	for range 10 {
+		partner := newHost(t, newDoor())
+		roundTrip(t, mustOpen(t, partner, b, testProtocol), []byte("in"))
 	}
 }
 

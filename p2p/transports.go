@@ -114,13 +114,13 @@ func newTCP(id identity, res resources, gate *gater) (transport.Transport, error
 	if err != nil {
 		return nil, err
 	}
-	up, err := upgrader.New([]sec.SecureTransport{tls}, muxers, nil, res, gate, upgrader.WithAcceptTimeout(acceptTimeout))
+	up, err := upgrader.New([]sec.SecureTransport{paced{tls, res.tcp}}, muxers, nil, res, gate, upgrader.WithAcceptTimeout(acceptTimeout))
 	if err != nil {
 		return nil, err
 	}
 	// With SO_REUSEPORT two daemons could share a port, and each get half of
 	// the connections.
-	return tcp.NewTCPTransport(up, res, nil, tcp.DisableReuseport())
+	return tcp.NewTCPTransport(pooled{up, res}, res, nil, tcp.DisableReuseport())
 }
 
 func newMuxer() *yamux.Transport {
@@ -173,7 +173,7 @@ func (t *transports) admitQUIC(ctx context.Context, info *quic.ClientInfo) (cont
 	if err != nil {
 		return ctx, err
 	}
-	scope, err := t.res.OpenConnection(network.DirInbound, false, addr)
+	scope, err := t.res.acceptQUIC(addr)
 	if err != nil {
 		return ctx, err
 	}

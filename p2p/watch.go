@@ -112,6 +112,7 @@ func (h *Host) connected(_ network.Network, c network.Conn) {
 	// The gate may have closed between its last word and now, and Drop have
 	// missed this connection. From here on, Drop finds it.
 	if !h.gate.admits(c.RemotePeer()) {
+		h.gate.forget(c.RemotePeer())
 		h.closeConn(c)
 	}
 }
@@ -120,6 +121,9 @@ func (h *Host) disconnected(_ network.Network, c network.Conn) {
 	if h.watch.count(c.RemotePeer(), -1) {
 		// The node may come back as another version with other protocols.
 		h.net.forget(c.RemotePeer())
+		if !h.gate.admits(c.RemotePeer()) { // a key that was rotated out, for one
+			h.gate.forget(c.RemotePeer())
+		}
 	}
 }
 
