@@ -1,11 +1,8 @@
 package e2e
 
 import (
-	"fmt"
 	"os"
 	"runtime"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -62,11 +59,11 @@ func idle(t *testing.T, orgs ...*party.Org) {
 	const span = 3 * time.Second
 	before := map[*party.Org]time.Duration{}
 	for _, o := range orgs {
-		before[o] = processorTime(t, o.Process.Cmd.Process.Pid)
+		before[o] = o.ProcessorTime()
 	}
 	<-time.After(span)
 	for _, o := range orgs {
-		used := processorTime(t, o.Process.Cmd.Process.Pid) - before[o]
+		used := o.ProcessorTime() - before[o]
 		t.Logf("%s: %s of processor time in %s of idleness", o.Name, used, span)
 	}
 }
@@ -85,7 +82,7 @@ func watchMemory(t *testing.T, o *party.Org) func() int64 {
 		defer tick.Stop()
 		for failure == nil {
 			var now int64
-			now, failure = memory(pid)
+			now, failure = party.Memory(pid)
 			peak, samples = max(peak, now), samples+1
 			select {
 			case <-stop:
@@ -106,54 +103,15 @@ func watchMemory(t *testing.T, o *party.Org) func() int64 {
 	}
 }
 
-// memory is RssAnon + RssShmem in bytes (proc_pid_status(5)): what is mapped
-// from files counts as the page cache's.
-func memory(pid int) (sum int64, err error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(status)) {
-		f := strings.Fields(line)
-		if len(f) == 3 && (f[0] == "RssAnon:" || f[0] == "RssShmem:") {
-			n, err := strconv.ParseInt(f[1], 10, 64)
-			if err != nil {
-				return 0, err
-			}
-			sum += n << 10
-		}
-	}
-	return sum, nil
-}
-
-// processorTime is utime + stime (proc_pid_stat(5)), in ticks of 10 ms.
-func processorTime(t *testing.T, pid int) time.Duration {
-	t.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	party.Check(t, err)
-	_, rest, found := strings.Cut(string(stat), ") ") // the name may hold spaces
-	fields := strings.Fields(rest)
-	if !found || len(fields) < 13 {
-		t.Fatalf("not a process's stat: %s", stat)
-	}
-	var ticks int64
-	for _, f := range fields[11:13] {
-		n, err := strconv.ParseInt(f, 10, 64)
-		party.Check(t, err)
-		ticks += n
-	}
-	return time.Duration(ticks) * 10 * time.Millisecond
-}
-
 func TestMemoryIsSeen(t *testing.T) {
-	before, err := memory(os.Getpid())
+	before, err := party.Memory(os.Getpid())
 	party.Check(t, err)
 	const size = 64 << 20
 	taken := make([]byte, size)
 	for i := range taken {
 		taken[i] = byte(i)
 	}
-	after, err := memory(os.Getpid())
+	after, err := party.Memory(os.Getpid())
 	party.Check(t, err)
 	if after-before < size/2 { // others may have given some back meanwhile
 		t.Errorf("%d bytes were taken, %d are seen", len(taken), after-before)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -25,6 +26,7 @@ const (
 	envDir   = "DXD_PARTY_DIR"    // the state directory to run on
 	envPoint = "DXD_PARTY_DIE_AT" // the commit point at which the process dies
 	envNth   = "DXD_PARTY_DIE_ON" // when it comes there for this time, from 1
+	envRetry = "DXD_PARTY_RETRY"  // if set, the pauses between attempts are those of users' daemons
 	envClock = "DXD_PARTY_CLOCK"  // the file that says how wrong its clock is; it is read again on SIGUSR1
 )
 
@@ -74,10 +76,19 @@ func runDaemon(dir string) error {
 	if err != nil {
 		return err
 	}
+	tellGoroutines()
 	return daemon.Run(ctx, daemon.Options{
 		Dir: d, Config: c, Keys: keys, Log: c.Log.Logger(os.Stderr), Seam: dieAt(exchange.Point(os.Getenv(envPoint)), nth), Now: now,
-		Retry: exchange.Retry{First: 20 * time.Millisecond, Longest: 500 * time.Millisecond},
+		Retry: pauses(os.Getenv(envRetry) != ""),
 	})
+}
+
+// pauses between attempts are short, unless they are to be those of users'.
+func pauses(users bool) exchange.Retry {
+	if users {
+		return exchange.Retry{}
+	}
+	return exchange.Retry{First: 20 * time.Millisecond, Longest: 500 * time.Millisecond}
 }
 
 // dieAt kills the process when it comes to a commit point for the nth time, as
@@ -118,6 +129,20 @@ func wrongClock(file string) (now func() time.Time, err error) {
 	}()
 	// Without its monotonic part, as a clock is that was set.
 	return func() time.Time { return time.Now().Round(0).Add(time.Duration(wrong.Load())) }, set()
+}
+
+// goroutines is what a daemon writes to its log on SIGUSR2, followed by how many
+// it has.
+const goroutines = "goroutines now: "
+
+func tellGoroutines() {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR2)
+	go func() { // for as long as the process lives
+		for range asked {
+			fmt.Fprintf(os.Stderr, "%s%d\n", goroutines, runtime.NumGoroutine())
+		}
+	}()
 }
 
 // Unlock reads a keyring that no passphrase protects.

@@ -35,6 +35,7 @@ type Org struct {
 	DieAt   exchange.Point
 	DieOn   int           // for which time it comes to DieAt; 0 is the first
 	Clock   time.Duration // by how much its daemon's clock is ahead
+	Patient bool          // its daemon pauses between attempts as those of users do
 	Under   []string      // the command that starts the daemon, if its process is not to be started directly
 	Process *Process
 }
@@ -84,7 +85,11 @@ func (o *Org) configure() {
 func (o *Org) launchAsItIs() {
 	o.T.Helper()
 	o.setClock()
-	o.Process = launch(o.T, o.Log, o.Under,
+	retry := ""
+	if o.Patient {
+		retry = "patient"
+	}
+	o.Process = launch(o.T, o.Log, o.Under, envRetry+"="+retry,
 		envDir+"="+o.Dir, envPoint+"="+string(o.DieAt), envNth+"="+strconv.Itoa(max(1, o.DieOn)), envClock+"="+o.clockFile())
 }
 
