@@ -23,6 +23,7 @@ type live struct {
 	given atomic.Int64
 	there atomic.Int64 // at the recipient
 	ended chan struct{}
+	end   func() // closes it and waits; it may be called again
 	owned sync.WaitGroup
 }
 
@@ -35,6 +36,8 @@ const (
 func stream(from, to *party.Org) *live {
 	to.T.Helper()
 	l := &live{to: to, ended: make(chan struct{})}
+	l.end = sync.OnceFunc(func() { close(l.ended); l.owned.Wait() })
+	to.T.Cleanup(l.end)
 	l.owned.Go(func() {
 		_, err := from.Send(to.T.Context(), client.Submission{To: []string{to.Alias}, Name: "live.bin", Stream: true}, l, -1)
 		if err != nil {
@@ -51,7 +54,9 @@ func stream(from, to *party.Org) *live {
 	})
 	l.owned.Go(func() {
 		for l.waits() {
-			l.there.Store(to.Look(l.id).BytesDone)
+			if v, err := to.Transfer(to.T.Context(), l.id); err == nil {
+				l.there.Store(v.BytesDone)
+			}
 		}
 	})
 	party.Until(to.T, "a live transfer at its pace", func() string {
@@ -128,8 +133,7 @@ func (p pace) String() string {
 // finish ends the document, which has to arrive.
 func (l *live) finish() {
 	l.to.T.Helper()
-	close(l.ended)
-	l.owned.Wait()
+	l.end()
 	v := l.to.WaitFor(party.Patience, l.id, "delivered")
 	if v.State != "received" {
 		l.to.T.Errorf("the live transfer is %s", v.State)

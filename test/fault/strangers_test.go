@@ -157,7 +157,7 @@ func watch(t *testing.T, o *party.Org) (peak func() usage) {
 		for {
 			now, err := party.Memory(o.Process.Cmd.Process.Pid)
 			if err != nil {
-				t.Error(err)
+				t.Error(err) // it died
 				return
 			}
 			most.memory, most.files = max(most.memory, now), max(most.files, o.OpenFiles())
@@ -168,7 +168,9 @@ func watch(t *testing.T, o *party.Org) (peak func() usage) {
 			}
 		}
 	})
-	return func() usage { close(stop); owned.Wait(); return most }
+	peak = sync.OnceValue(func() usage { close(stop); owned.Wait(); return most })
+	t.Cleanup(func() { peak() })
+	return peak
 }
 
 // siege is an attack that is under way.
