@@ -84,7 +84,7 @@ func recentAlarms(tx blobstore.ReadTx, key blobstore.Key, now time.Time) ([]rais
 		return nil, err
 	}
 	var all, recent []raised
-	if err := record.Unmarshal(raw, &all); err != nil {
+	if err := record.Load(raw, &all); err != nil {
 		return nil, record.Errorf(record.Damaged, "the alarms about a partner: %w", err)
 	}
 	for _, r := range all {

@@ -49,7 +49,7 @@ func askingOf(tx blobstore.ReadTx, id record.TransferID) (a Asking, err error) {
 	if err != nil {
 		return a, err
 	}
-	if err := record.Unmarshal(raw, &a); err != nil {
+	if err := record.Load(raw, &a); err != nil {
 		return a, record.Errorf(record.Damaged, "what was asked about transfer %s: %w", id, err)
 	}
 	return a, nil
@@ -90,7 +90,7 @@ func (x *Exchange) ask(tx blobstore.Tx, t Transfer) error {
 // could take.
 func asked(tx blobstore.Tx, now int64, d answered) error {
 	var p push
-	if err := record.Unmarshal(d.Value[32:], &p); err != nil || !p.Ask || d.taken {
+	if err := record.Load(d.Value[32:], &p); err != nil || !p.Ask || d.taken {
 		return nil
 	}
 	a, err := askingOf(tx, p.Transfer)

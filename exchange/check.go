@@ -93,7 +93,7 @@ func (x *Exchange) Round(ctx context.Context) (r Round, err error) {
 		if err != nil {
 			return err
 		}
-		if err := record.Unmarshal(raw, &r); err != nil {
+		if err := record.Load(raw, &r); err != nil {
 			return record.Errorf(record.Damaged, "the state of the check: %w", err)
 		}
 		return nil

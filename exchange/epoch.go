@@ -47,7 +47,7 @@ func headOf(tx blobstore.ReadTx, org record.OrgID, lane record.Lane) (head, erro
 	if err != nil {
 		return h, err
 	}
-	if err := record.Unmarshal(raw, &h); err != nil {
+	if err := record.Load(raw, &h); err != nil {
 		return h, record.Errorf(record.Damaged, "the head of a lane: %w", err)
 	}
 	began := h.Base

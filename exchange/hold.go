@@ -27,7 +27,7 @@ func holdOf(tx blobstore.ReadTx, id record.TransferID) (h Hold, err error) {
 	if err != nil {
 		return h, err
 	}
-	if err := record.Unmarshal(raw, &h); err != nil {
+	if err := record.Load(raw, &h); err != nil {
 		return h, record.Errorf(record.Damaged, "the hold on transfer %s: %w", id, err)
 	}
 	return h, nil
@@ -151,7 +151,7 @@ func (x *Exchange) Held(ctx context.Context) (n int, since int64, err error) {
 				return err
 			}
 			var h Hold
-			if err := record.Unmarshal(e.Value, &h); err != nil {
+			if err := record.Load(e.Value, &h); err != nil {
 				return record.Errorf(record.Damaged, "a hold is damaged: %w", err)
 			}
 			if n++; since == 0 || h.Since < since {

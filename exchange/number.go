@@ -44,7 +44,7 @@ func tailOf(tx blobstore.ReadTx, org record.OrgID, lane record.Lane) (tail, erro
 	if err != nil {
 		return t, err
 	}
-	if err := record.Unmarshal(raw, &t); err != nil {
+	if err := record.Load(raw, &t); err != nil {
 		return t, record.Errorf(record.Damaged, "what came in a lane: %w", err)
 	}
 	return t, nil

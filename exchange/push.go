@@ -248,7 +248,7 @@ func (x *Exchange) forgetPushes(ctx context.Context, org record.OrgID, done []an
 
 func endVoid(tx blobstore.Tx, org record.OrgID, d answered) error {
 	var p push
-	if err := record.Unmarshal(d.Value[32:], &p); err != nil || !p.Void || !d.taken {
+	if err := record.Load(d.Value[32:], &p); err != nil || !p.Void || !d.taken {
 		return nil // which newsOf has told of
 	}
 	void, err := getRecord(tx, voidKey(p.Transfer))
@@ -296,7 +296,7 @@ func (x *Exchange) pushOne(ctx context.Context, l *link, e blobstore.Entry) (ack
 
 // newsOf makes of an entry of the queue what the partner is told.
 func (x *Exchange) newsOf(ctx context.Context, e blobstore.Entry) (p push, n news, err error) {
-	if err := record.Unmarshal(e.Value[32:], &p); err != nil {
+	if err := record.Load(e.Value[32:], &p); err != nil {
 		return p, n, record.Errorf(record.Damaged, "an entry of a queue: %w", err)
 	}
 	n.Transfer = p.Transfer

@@ -201,7 +201,7 @@ func getTransfer(tx blobstore.ReadTx, id record.TransferID) (Transfer, error) {
 	if err != nil {
 		return t, err
 	}
-	if err := record.Unmarshal(raw, &t); err != nil {
+	if err := record.Load(raw, &t); err != nil {
 		return t, record.Errorf(record.Damaged, "the row of transfer %s: %w", id, err)
 	}
 	return t, nil

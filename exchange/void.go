@@ -89,7 +89,7 @@ func voidByID(tx blobstore.ReadTx, from record.OrgID, id record.RecordID) (recor
 // as it is: newsOf tells of it.
 func (x *Exchange) renewVoid(ctx context.Context, e blobstore.Entry) error {
 	var p push
-	if err := record.Unmarshal(e.Value[32:], &p); err != nil || !p.Void {
+	if err := record.Load(e.Value[32:], &p); err != nil || !p.Void {
 		return nil
 	}
 	var stale bool

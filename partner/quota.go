@@ -122,7 +122,7 @@ type usageRow struct {
 }
 
 func decodeUsage(raw []byte) (row usageRow, err error) {
-	if err := record.Unmarshal(raw, &row); err != nil {
+	if err := record.Load(raw, &row); err != nil {
 		return row, record.Errorf(record.Damaged, "what a partner uses: %w", err)
 	}
 	return row, nil

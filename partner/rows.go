@@ -57,7 +57,7 @@ func cardKey(tx blobstore.ReadTx, id record.RecordID) blobstore.Key {
 // did not write, which is fatal to whoever reads it.
 func decodeRow(raw []byte) (rawRow, error) {
 	r := rawRow{raw: string(raw)}
-	if err := record.Unmarshal(raw, &r.row); err != nil {
+	if err := record.Load(raw, &r.row); err != nil {
 		return r, record.Errorf(record.Damaged, "the row of a partner: %w", err)
 	}
 	switch r.State {

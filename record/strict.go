@@ -39,6 +39,18 @@ func Unmarshal[T any](data []byte, v *T) error {
 	return nil
 }
 
+// Load decodes what this program wrote itself and has kept under its own seal,
+// of which nobody asks that it is in the one form that Unmarshal takes. On an
+// error *v is left as it was.
+func Load[T any](data []byte, v *T) error {
+	var parsed T
+	if err := json.Unmarshal(data, &parsed, json.RejectUnknownMembers(true)); err != nil {
+		return Errorf(Invalid, "not valid JSON of ours: %s", Printable(err.Error(), 200))
+	}
+	*v = parsed
+	return nil
+}
+
 // checkInteger refuses what is not from least to 2^53-1.
 func checkInteger(what string, n, least int64) error {
 	if n < least || n > maxInteger {

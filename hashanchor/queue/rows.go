@@ -80,7 +80,7 @@ func get[T any](tx blobstore.ReadTx, key blobstore.Key, v *T) (there bool, err e
 
 // decode reads a row. One that this version did not write is fatal.
 func decode[T any](key blobstore.Key, data []byte, v *T) error {
-	if err := record.Unmarshal(data, v); err != nil {
+	if err := record.Load(data, v); err != nil {
 		return record.Errorf(record.Damaged, "couldn't read the anchoring queue's row %q: %w", key, err)
 	}
 	return nil
