@@ -2,7 +2,6 @@ package exchange_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -146,13 +145,7 @@ func lastFrame(s io.Reader) (kind byte, content []byte) {
 
 func openRaw(t *testing.T, from, to *node) exchange.Stream {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	s, err := from.host.Open(ctx, to.keys.Node(), to.host.Addrs(), exchange.ProtocolTransfer)
-	check(t, err)
-	t.Cleanup(func() { s.Reset() })
-	check(t, s.SetDeadline(time.Now().Add(20*time.Second)))
-	return s
+	return from.stream(t, to, exchange.ProtocolTransfer)
 }
 
 func TestAHonestDeliveryByHandIsReceived(t *testing.T) {

@@ -43,8 +43,14 @@ func (n *node) stream(t *testing.T, to *node, protocol string) exchange.Stream {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), waitAtMost)
 	defer cancel()
-	s, err := n.host.Open(ctx, to.keys.Node(), to.host.Addrs(), protocol)
-	check(t, err)
+	var s exchange.Stream
+	// The first time a dial may be under way to where the other side was before
+	// a restart, and all who want to reach it get what comes of that.
+	until(t, "a stream to "+to.name, func() bool {
+		c, err := n.host.Open(ctx, to.keys.Node(), to.host.Addrs(), protocol)
+		s = c
+		return err == nil
+	})
 	t.Cleanup(func() { s.Reset() })
 	check(t, s.SetDeadline(time.Now().Add(waitAtMost)))
 	return s
