@@ -53,8 +53,9 @@ type Config struct {
 
 	// Heartbeat is how long a stream of events is silent at most (15 s if 0),
 	// so that a client notices that its connection is dead. Patience is how
-	// long a client may take to read what was sent (30 s if 0).
-	Heartbeat, Patience time.Duration
+	// long a client may take to read what was sent (30 s if 0), Linger how long
+	// a body may take to come that nobody waits for (5 s if 0).
+	Heartbeat, Patience, Linger time.Duration
 }
 
 // API answers requests.
@@ -68,6 +69,7 @@ type API struct {
 // New makes the API. The OpenAPI document is made here, too.
 func New(c Config) (*API, error) {
 	c.Heartbeat, c.Patience = orDefault(c.Heartbeat, defaultHeartbeat), orDefault(c.Patience, defaultPatience)
+	c.Linger = orDefault(c.Linger, defaultLinger)
 	a := &API{Config: c, mux: http.NewServeMux(), streams: make(chan struct{}, maxStreams)}
 	h := humago.New(a.mux, a.settings())
 	h.UseMiddleware(refineStatus, a.authorise)
@@ -129,7 +131,7 @@ func (a *API) Remote(names ...string) http.Handler {
 
 // door lets a request in as whoever enter says.
 func (a *API) door(enter func(*http.Request) (caller, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Cache-Control", "no-store")
 		header.Set("X-Content-Type-Options", "nosniff")
@@ -144,6 +146,7 @@ func (a *API) door(enter func(*http.Request) (caller, error)) http.Handler {
 			a.noRoute(w, r, h)
 			return
 		}
-		lingerOver(w, r, a.mux)
+		a.mux.ServeHTTP(w, r)
 	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { lingerOver(w, r, inside, a.Linger) })
 }

@@ -89,7 +89,7 @@ func newHouse(t *testing.T) *house {
 		Node: keys.Node, Account: keys.Account, Addresses: addrs,
 		Connected: func(record.NodeID) bool { return false },
 		Anchoring: q.Status, Prove: q.Prove, Backup: h.backup, Deploy: deploy, Rotate: rotate, RotateStorage: rotation, StorageRotation: rotation, Doctor: doctor, Authorize: scopesOf, Log: log,
-		Heartbeat: 50 * time.Millisecond, Patience: 300 * time.Millisecond,
+		Heartbeat: 50 * time.Millisecond, Patience: 300 * time.Millisecond, Linger: 2 * time.Second,
 	})
 	check(t, err)
 	h.serve(log)

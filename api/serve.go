@@ -19,6 +19,7 @@ type Server struct {
 	Handler       http.Handler
 	Log           *slog.Logger
 	HeaderTimeout time.Duration // for a request's headers: 10 s
+	Connections   int           // at a time; others wait: no bound
 	Drain         time.Duration // for requests under way when Serve is told to end: 10 s
 }
 
@@ -29,6 +30,11 @@ const (
 	idleTimeout          = 2 * time.Minute
 	maxHeader            = 32 << 10
 )
+
+// MaxStrangers is the bound of connections on a listener where everybody on the
+// machine may knock: each takes a descriptor, which the rest of the daemon needs
+// for its files and its partners.
+const MaxStrangers = 1000
 
 // Serve answers on the listener until ctx ends, then lets requests under way
 // come to their end within the bound, and closes the listener. It returns when
@@ -46,6 +52,9 @@ func (s Server) Serve(ctx context.Context, l net.Listener) error {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+	if s.Connections > 0 {
+		l = &boundedListener{l, make(chan struct{}, s.Connections), running}
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
@@ -74,6 +83,45 @@ func orDefault(d, fallback time.Duration) time.Duration {
 		return fallback
 	}
 	return d
+}
+
+// boundedListener has so many connections at a time.
+type boundedListener struct {
+	net.Listener
+	open  chan struct{} // holds a token for each
+	until context.Context
+}
+
+func (b *boundedListener) Accept() (net.Conn, error) {
+	select {
+	case b.open <- struct{}{}:
+	case <-b.until.Done():
+		return nil, net.ErrClosed
+	}
+	c, err := b.Listener.Accept()
+	if err != nil {
+		<-b.open
+		return nil, err
+	}
+	return &boundedConn{c, sync.OnceFunc(func() { <-b.open })}, nil
+}
+
+type boundedConn struct {
+	net.Conn
+	leave func()
+}
+
+func (c *boundedConn) Close() error {
+	defer c.leave()
+	return c.Conn.Close()
+}
+
+// CloseWrite has the other side read the answer to its end.
+func (c *boundedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
 }
 
 type drainKey struct{}

@@ -32,7 +32,9 @@ func (d *Daemon) serveAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.serve("the API", ctx, remote, api.Server{Handler: a.Remote(hostNames(d.Config.API.TCP)...), Log: d.log})
+	d.serve("the API", ctx, remote, api.Server{
+		Handler: a.Remote(hostNames(d.Config.API.TCP)...), Log: d.log, Connections: api.MaxStrangers,
+	})
 	return nil
 }
 
