@@ -78,4 +78,7 @@ func TestTwoCardsWithOneSerialAreAnAlarm(t *testing.T) {
 	if len(alarms) != 1 || alarms[0].Partner != a.keys.Org() || !strings.Contains(alarms[0].Text, "serial 1") {
 		t.Errorf("the alarms are %+v", alarms)
 	}
+	if p, err := b.book.ByOrg(a.keys.Org()); err != nil || p.Card.ID() != a.book.Self().ID() {
+		t.Errorf("the first card is no longer the partner's (%v)", err)
+	}
 }

@@ -328,3 +328,41 @@ func heap() int64 {
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
+
+// TestTinyFramesWithoutEndHoldNobodyUp sends a body in frames of one byte, with
+// frames that say nothing between them: neither size nor speed ends a transfer,
+// and no other partner waits for it.
+func TestTinyFramesWithoutEndHoldNobodyUp(t *testing.T) {
+	a, b, c := newNode(t, "anna"), newNode(t, "bert"), newNode(t, "carl")
+	pair(t, a, b)
+	pair(t, c, b)
+	c.delivered(c.message("bert", []byte("before")).ID)
+	f := newForgery(t, a, b)
+	f.large(t, b)
+	_, finish := f.finish(t, a)
+	s := f.begins(t, a, b) // without a length, since one that has one does not pause
+	offset := answered(t, s)
+	before := heap()
+	var tiny []byte
+	for _, one := range f.Body[offset:] {
+		tiny = append(tiny, 0, 0, 0, 1, typeWait, 0, 0, 0, 2, typeBody, one)
+	}
+	half := len(tiny) / 22 * 11
+	_, err := s.Write(tiny[:half])
+	check(t, err)
+	begun := time.Now()
+	c.delivered(c.message("bert", []byte("meanwhile")).ID)
+	took := time.Since(begun)
+	_, err = s.Write(tiny[half:])
+	check(t, err)
+	if kind, content := finish(s, f.Sealed); kind != typeReceipt {
+		t.Errorf("answered with type %d: %s", kind, content)
+	}
+	if grown := heap() - before; grown > 32*mib {
+		t.Errorf("memory grew by %d bytes", grown)
+	}
+	if took > 5*time.Second {
+		t.Errorf("another partner's message took %s", took)
+	}
+	same(t, b.document(f.ID), f.Doc)
+}
