@@ -133,63 +133,66 @@ func observe(t *testing.T, put func(a, b *party.Org)) observed {
 	if !bytes.Equal(got, doc) {
 		t.Fatal("another document")
 	}
+	o.exchangeMore()
 	o.a.Stop()
 	o.b.Process.Kill() // its journal's log remains as it was
 	o.chain.Stop()
 	return o
 }
 
-// disks searches state directories, logs and the chain, and shows that what
-// stands there would be found.
+// disks searches state directories, backups, logs and the chain, and shows that
+// what stands there would be found.
 func (o observed) disks() {
 	o.t.Helper()
-	places := map[string]string{
-		"the state of the sender": o.a.Dir, "the state of the recipient": o.b.Dir, "the chain": o.chain.Dir,
-		"the log of the sender": o.a.Log, "the log of the recipient": o.b.Log,
-	}
-	for place, dir := range places {
-		found, size := o.marked.inFiles(o.t, dir)
-		o.t.Logf("%s: %d bytes", place, size)
+	places := o.places()
+	for name, p := range places {
+		found, size := p.marked.inFiles(o.t, p.path)
+		o.t.Logf("%s: %d bytes", name, size)
 		if len(found) > 0 || size == 0 {
-			o.t.Errorf("%s, %d bytes: %v", place, size, found)
+			o.t.Errorf("%s, %d bytes: %v", name, size, found)
 		}
 	}
-	o.plantInFiles()
-	o.plantOnChain()
-	for place, dir := range places {
-		found, _ := o.marked.inFiles(o.t, dir)
+	for _, name := range []string{senderState, recipientState, senderLog, recipientLog, senderBackup} {
+		o.plantIn(places[name])
+	}
+	o.plantOnChain(places[chainState].marked)
+	for name, p := range places {
+		found, _ := p.marked.inFiles(o.t, p.path)
 		seen := map[string]bool{}
 		for _, f := range found {
 			seen[f[:strings.LastIndex(f, " in ")]] = true
 		}
-		for what := range o.marked {
+		for what := range p.marked {
 			if !seen[what] {
-				o.t.Errorf("%s: %s was planted and is not found", place, what)
+				o.t.Errorf("%s: %s was planted and is not found", name, what)
 			}
 		}
 	}
 }
 
-// plantInFiles puts everything that is marked into files of both sides.
-func (o observed) plantInFiles() {
+// plantIn puts everything that is marked into a file, or into one of a
+// directory.
+func (o observed) plantIn(p place) {
 	o.t.Helper()
-	for _, path := range []string{filepath.Join(o.a.Dir, "payloads", "planted"), filepath.Join(o.b.Dir, "journal", "planted"), o.a.Log, o.b.Log} {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		party.Check(o.t, err)
-		for _, value := range o.marked {
-			_, err = fmt.Fprintf(f, "before%safter\n", value)
-			party.Check(o.t, err)
-		}
-		party.Check(o.t, f.Close())
+	path := p.path
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, "payloads", "planted")
 	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	party.Check(o.t, err)
+	for _, value := range p.marked {
+		_, err = fmt.Fprintf(f, "before%safter\n", value)
+		party.Check(o.t, err)
+	}
+	party.Check(o.t, f.Close())
 }
 
 // plantOnChain puts everything that is marked into a transaction.
-func (o observed) plantOnChain() {
+func (o observed) plantOnChain(m marked) {
 	t := o.t
 	t.Helper()
 	var data []byte
-	for _, value := range o.marked {
+	for _, value := range m {
 		data = append(append(data, value...), '\n')
 	}
 	o.chain.Start()
@@ -204,7 +207,7 @@ func (o observed) plantOnChain() {
 	party.Check(t, err)
 	chainID := big.NewInt(devchain.DefaultChainID)
 	tx, err := types.SignNewTx(key, types.LatestSignerForChainID(chainID), &types.DynamicFeeTx{
-		ChainID: chainID, Nonce: nonce, To: &common.Address{1}, Gas: 2_000_000, GasFeeCap: big.NewInt(1e11), GasTipCap: big.NewInt(1e9), Data: data,
+		ChainID: chainID, Nonce: nonce, To: &common.Address{1}, Gas: 6_000_000, GasFeeCap: big.NewInt(1e11), GasTipCap: big.NewInt(1e9), Data: data,
 	})
 	party.Check(t, err)
 	party.Check(t, c.SendTransaction(t.Context(), tx))
