@@ -51,6 +51,7 @@ type fakeChain struct {
 	away   bool  // does not answer at all
 	ahead  int64 // added to the account's nonce
 	hides  bool  // denies every root
+	leaps  int64 // added to the head and to what it calls final
 
 	stateless map[record.Hash]bool // roots of which it gives no state proof; set before it is asked
 
@@ -203,6 +204,7 @@ func (c *fakeChain) Head(ctx context.Context) (h hashanchor.Head, err error) {
 			Block: int64(len(shown)), Nonce: shown[len(shown)-1].nonce + c.ahead,
 			Final: record.Beacon{ChainID: c.where.ChainID, Block: int64(final + 1), Hash: b.hash, Time: b.time},
 		}
+		h.Block, h.Final.Block = h.Block+c.leaps, h.Final.Block+c.leaps
 		return nil
 	})
 	return h, err

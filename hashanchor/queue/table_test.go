@@ -89,6 +89,8 @@ func plights() []plight {
 			blocks: once(always, 60, func(c *fakeChain) { c.ahead = 0 })},
 		{name: "a root denied", repeats: true, blocks: during(anchored, 0, 60,
 			func(c *fakeChain) { c.hides = true }, func(c *fakeChain) { c.hides = false })},
+		{name: "a head that jumps ahead and comes back", forgets: true, alarms: told(tookBack), blocks: during(waiting, 0, 3,
+			func(c *fakeChain) { c.leaps = 1 << 50 }, func(c *fakeChain) { c.leaps = 0 })},
 		{name: "a final block replaced", alarms: told(tookBack), blocks: once(always, 5, func(c *fakeChain) { c.replace(15) })},
 		{name: "a steady beat", before: func(w *world) { w.cfg.Steady = true }},
 		{name: "a journal from before the batch", disk: true, before: func(w *world) { w.turnBack(queue.Pending) },
