@@ -71,6 +71,8 @@ func frames() [][]byte {
 		rawFrame(frameHello, `{"v":1,"file":{"card":`+someRecord+`,"presence":[]}}`),
 		rawFrame(frameHello, `{"v":1,"file":{"card":`+someRecord+`,"presence":[]},"heads":`+someRecord+`,"shown":[`+someRecord+`,`+someRecord+`]}`),
 		rawFrame(frameHello, `{"v":1,"file":{"card":`+someRecord+`,"presence":[]},"has":"bafkreie7rdz6cxy2bjbioauefpi7poz5yeo4ks63rl66e4xr6ydqflmo54","history":[`+someRecord+`,{}]}`),
+		rawFrame(framePair, `{"v":1,"file":{"card":`+someRecord+`,"presence":[]},"node":"12D3KooWGC8yXvn3zFRnwJrG1iWqz5Z8eoYb6Qj9pW4aF8q1a6dT","proof":"AAAA"}`),
+		rawFrame(frameWord, `{"word":"yes"}`),
 		rawFrame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","proof":{"record":1}}`),
 		rawFrame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","void":`+someRecord+`}`),
 		rawFrame(frameNews, `{"transfer":"0190b8f0-3c5e-7abc-8def-0123456789ab","receipt":`+someRecord+`}`),
@@ -141,7 +143,13 @@ func decodeAny(t *testing.T, content []byte) {
 			}
 		}
 	}
-	for _, v := range []any{&closing{}, &ack{}} {
+	var p pairFrame
+	if decodeFrame(content, &p) == nil {
+		if _, err := p.File.Open(); err == nil && p.File.Card.IsZero() {
+			t.Error("a card file without a card opens in a pairing")
+		}
+	}
+	for _, v := range []any{&closing{}, &ack{}, &wordFrame{}} {
 		if err := decodeFrame(content, v); err != nil && record.KindOf(err) != record.Invalid {
 			t.Errorf("a frame that is not valid: %v", err)
 		}
