@@ -291,6 +291,28 @@ func TestATransferExpires(t *testing.T) {
 	}
 }
 
+func TestAPartnerThatCallsIsNotKeptWaiting(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	a.halt()
+	a.retry = exchange.Retry{First: time.Hour, Longest: time.Hour} // so only its call can help
+	a.start()
+	a.delivered(a.send("bert", []byte("a first one")).ID)
+	for range 3 {
+		b.halt()
+		before := a.tried.Load()
+		doc := a.send("bert", []byte("a document"))
+		sent, err := a.SubmitMessage(t.Context(), exchange.Submission{To: []string{"bert"}, Size: -1}, strings.NewReader("a message"))
+		check(t, err)
+		for a.tried.Load() < before+2 { // both lanes try, and pause then
+			<-time.After(10 * time.Millisecond)
+		}
+		b.start()
+		a.delivered(doc.ID)
+		a.delivered(sent[0].ID)
+	}
+}
+
 func TestATransferExpiresBehindOneThatDoesNot(t *testing.T) {
 	a, b := newNode(t, "anna"), newNode(t, "bert")
 	pair(t, a, b)

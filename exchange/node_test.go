@@ -45,6 +45,9 @@ type node struct {
 	quota  partner.Quota
 	skewed bool // the test wrote, or damaged, what is counted
 
+	retry exchange.Retry // zero: short ones
+	tried atomic.Int64   // to deliver: so many streams
+
 	onRequest string // what to do when a partner asks to erase
 }
 
@@ -91,6 +94,9 @@ func (n *node) seen(f func(exchange.Point)) {
 func (n *node) begin() {
 	t := n.t
 	t.Helper()
+	if n.retry == (exchange.Retry{}) {
+		n.retry = exchange.Retry{First: 20 * time.Millisecond, Longest: 200 * time.Millisecond}
+	}
 	log := slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", n.name)
 	ctx, cancel := context.WithCancel(context.Background())
 	var err error
@@ -120,7 +126,7 @@ func (n *node) begin() {
 			}
 		},
 		Retain: n.retain, Checking: n.checks, Quota: n.quota, OnRequest: n.onRequest,
-		Retry: exchange.Retry{First: 20 * time.Millisecond, Longest: 200 * time.Millisecond},
+		Retry: n.retry,
 	})
 	n.host.Handle(exchange.ProtocolTransfer, func(ctx context.Context, c *p2p.Conn) { n.ServeTransfer(ctx, c) })
 	n.host.Handle(exchange.ProtocolHello, func(ctx context.Context, c *p2p.Conn) { n.ServeHello(ctx, c) })
@@ -164,6 +170,9 @@ type opener struct{ n *node }
 func (o opener) Open(ctx context.Context, node record.NodeID, addresses []string, protocol string) (exchange.Stream, error) {
 	if o.n.hushed.Load() && protocol == exchange.ProtocolHello {
 		return nil, record.Errorf(record.Unavailable, "hushed")
+	}
+	if protocol == exchange.ProtocolTransfer {
+		o.n.tried.Add(1)
 	}
 	c, err := o.n.host.Open(ctx, node, addresses, protocol)
 	if err != nil {

@@ -54,6 +54,43 @@ func TestAPartnerThatIsAwayIsNotTriedBeforeItsPauseIsOver(t *testing.T) {
 	})
 }
 
+// TestAPartnerAwayForDaysIsLookedForAllTheTime lets five days go by, and then a
+// partner that is there for 30 s, an hour apart.
+func TestAPartnerAwayForDaysIsLookedForAllTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorker()
+		w.pause = Retry{First: time.Second, Longest: 2 * time.Minute}.pauses()
+		w.begin()
+		away := func(long time.Duration) {
+			for end := time.Now().Add(long); time.Now().Before(end); {
+				if !w.due() {
+					t.Fatal("its pause is over, and it is not tried")
+				}
+				wait := w.plan(errors.New("away"))
+				if wait > 3*time.Minute {
+					t.Fatalf("a pause of %s", wait)
+				}
+				w.sleep(t.Context(), wait)
+			}
+		}
+		away(5 * 24 * time.Hour)
+		for range 3 {
+			w.due()
+			w.plan(errors.New("away")) // a long pause has just begun
+			token(w.connected)         // and it calls
+			w.sleep(t.Context(), never)
+			if !w.due() {
+				t.Fatal("one that calls is kept waiting by the pauses that grew")
+			}
+			if wait := w.plan(errors.New("away")); wait > 2*time.Second {
+				t.Errorf("if it breaks off, it is tried again after %s", wait)
+			}
+			time.Sleep(30 * time.Second)
+			away(time.Hour)
+		}
+	})
+}
+
 func TestDocumentsLeftForLaterHoldUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorker()

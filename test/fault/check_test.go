@@ -3,6 +3,7 @@ package fault
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -63,7 +64,8 @@ func (p *pair) note(sort *int) {
 	*sort++
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.row.transfers = len(p.deeds)
+	p.row.transfers += len(p.deeds) - p.counted
+	p.counted = len(p.deeds)
 }
 
 // examine reads both state directories. waiting is what would be amiss if it
@@ -76,16 +78,18 @@ func (p *pair) examine() (found []finding, waiting string) {
 				if d.from == p.b {
 					ours, theirs = b, a
 				}
-				found = append(found, p.examineDeed(d, ours, theirs)...)
+				if d.undone && !agree(ours.items[d.id].State, theirs.items[d.id].State) {
+					found = append(found, p.examineUndone(d, a, b)...)
+				} else {
+					found = append(found, p.examineDeed(d, ours, theirs)...)
+				}
 				p.seen[d.id] = true
 			}
 			for _, of := range []*disk{a, b} {
 				found = append(found, p.examineFiles(of)...)
 				found = append(found, p.examineExtra(of)...)
 				found = append(found, p.examineUsage(of)...)
-				for _, text := range of.alarms {
-					found = append(found, finding{&p.row.differing, "an alarm at " + of.of.Name + ": " + text})
-				}
+				found = append(found, p.examineAlarms(of)...)
 				if of.queued+of.open+of.told > 0 {
 					waiting = fmt.Sprintf("%s: %d transfers, %d numbers, %d news", of.of.Name, of.queued, of.open, of.told)
 				}
@@ -112,7 +116,9 @@ func (p *pair) examineDeed(d *deed, ours, theirs *disk) (found []finding) {
 	switch {
 	case sent.State == "cancelled" && !d.cancel:
 		add(&p.row.lost, "nobody cancelled it")
-	case sent.State != "cancelled" && got.State == "":
+	case sent.State == "failed" && d.expires == 0:
+		add(&p.row.lost, "it failed: %s", sent.Reason)
+	case sent.State != "cancelled" && sent.State != "failed" && got.State == "":
 		add(&p.row.lost, "it is %s, and its recipient does not have it", sent.State)
 	case !agree(sent.State, got.State):
 		add(&p.row.differing, "it is %q at its sender and %q at its recipient", sent.State, got.State)
@@ -131,6 +137,8 @@ func (p *pair) examineDeed(d *deed, ours, theirs *disk) (found []finding) {
 	switch sent.State {
 	case "cancelled":
 		ended = []string{"transfer.cancelled"}
+	case "failed":
+		ended = []string{"transfer.failed"}
 	case "accepted", "refused":
 		ended = append(ended, "transfer."+sent.State)
 	}
@@ -153,11 +161,11 @@ func (p *pair) examineDeed(d *deed, ours, theirs *disk) (found []finding) {
 	if sum := party.SumOf(p.t, content); sum != d.SHA256(p.t) || got.SHA256 != sum || sent.SHA256 != sum {
 		add(&p.row.lost, "other bytes arrived: %s", sum)
 	}
-	return append(found, p.examineRecords(d, ours, theirs)...)
+	return append(found, p.examineRecords(d, sent.State, ours, theirs)...)
 }
 
 // examineRecords compares manifest, receipts and leaves.
-func (p *pair) examineRecords(d *deed, ours, theirs *disk) (found []finding) {
+func (p *pair) examineRecords(d *deed, state string, ours, theirs *disk) (found []finding) {
 	differ := func(format string, args ...any) {
 		found = append(found, finding{&p.row.differing, fmt.Sprintf("%s (%s): ", d.Seed, d.id) + fmt.Sprintf(format, args...)})
 	}
@@ -174,7 +182,7 @@ func (p *pair) examineRecords(d *deed, ours, theirs *disk) (found []finding) {
 	}
 	same := func(a, b record.Envelope) bool { return bytes.Equal(a.Bytes(), b.Bytes()) && a.Leaf() == b.Leaf() }
 	receipts := 1
-	if d.word != "" {
+	if state == "accepted" || state == "refused" {
 		receipts = 2
 	}
 	if !same(both[0].Record, both[1].Record) || len(both[0].Receipts) != receipts || !slices.EqualFunc(both[0].Receipts, both[1].Receipts, same) {
@@ -246,32 +254,36 @@ func (p *pair) examineFiles(of *disk) (found []finding) {
 }
 
 // examineNumbers wants one number after the other, each of which ended in a
-// receipt or a void.
+// receipt or a void. An older copy of a state directory lacks numbers that it
+// had before, and gives its own in another epoch.
 func (p *pair) examineNumbers(from, to *disk) (found []finding) {
 	differ := func(format string, args ...any) {
 		found = append(found, finding{&p.row.differing, from.of.Name + "'s numbers: " + fmt.Sprintf(format, args...)})
 	}
-	arrived := map[record.RecordID]bool{}
-	for _, t := range to.rows {
-		if t.Direction == exchange.In && t.State != exchange.Receiving && t.State != exchange.Cancelled {
-			arrived[t.Record] = true
-		}
+	ended, taken, epochs := to.ended(), to.taken, 1
+	switch {
+	case p.past != nil && to.of == p.b:
+		maps.Copy(ended, p.past.ended)
+		taken = p.past.with(taken, differ)
+	case p.past != nil:
+		epochs = 2
 	}
 	var given []string
 	for lane, last := range from.given {
 		given = append(given, fmt.Sprint(lane, " ", last.Sequence))
-		if len(to.taken[lane]) != 1 {
-			differ("%d epochs in lane %s", len(to.taken[lane]), lane)
+		if len(taken[lane]) != epochs {
+			differ("%d epochs in lane %s", len(taken[lane]), lane)
 		}
-		taken := to.taken[lane][last.Epoch]
-		if int64(len(taken)) != last.Sequence {
-			differ("%d were given in lane %s, %d taken", last.Sequence, lane, len(taken))
+		if n := len(taken[lane][last.Epoch]); int64(n) != last.Sequence {
+			differ("%d were given in lane %s, %d taken", last.Sequence, lane, n)
 		}
-		for n := int64(1); n <= last.Sequence; n++ {
-			if m, here := taken[n]; !here {
-				differ("%d of lane %s is missing", n, lane)
-			} else if !arrived[m] && !to.voided(m) {
-				differ("%d of lane %s ended in nothing", n, lane)
+		for _, of := range taken[lane] {
+			for n := range int64(len(of)) {
+				if m, here := of[n+1]; !here {
+					differ("%d of lane %s is missing", n+1, lane)
+				} else if !ended[m] {
+					differ("%d of lane %s ended in nothing", n+1, lane)
+				}
 			}
 		}
 	}
@@ -279,6 +291,26 @@ func (p *pair) examineNumbers(from, to *disk) (found []finding) {
 		differ("only %s were given", strings.Join(given, ", "))
 	}
 	return found
+}
+
+// ended lists the manifests of the partner that ended in a receipt or a void.
+func (d *disk) ended() map[record.RecordID]bool {
+	all := map[record.RecordID]bool{}
+	for _, t := range d.rows {
+		if t.Direction == exchange.In && t.State != exchange.Receiving && t.State != exchange.Cancelled {
+			all[t.Record] = true
+		}
+	}
+	for _, epochs := range d.taken {
+		for _, numbers := range epochs {
+			for _, m := range numbers {
+				if d.voided(m) {
+					all[m] = true
+				}
+			}
+		}
+	}
+	return all
 }
 
 // promised checks, right after a death, that what was accepted is on the disk

@@ -54,7 +54,7 @@ func (p *pair) accepted(o *party.Org) (all []*deed) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, d := range p.deeds {
-		if d.from == o && !d.id.IsZero() {
+		if d.from == o && !d.id.IsZero() && !d.undone {
 			all = append(all, d)
 		}
 	}

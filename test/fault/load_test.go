@@ -23,11 +23,13 @@ type deed struct {
 	from, to *party.Org
 	kind     record.ItemKind
 	party.Document
-	cancel bool   // the sender's application wants it back
-	word   string // the recipient's application says so, if not ""
+	cancel  bool          // the sender's application wants it back
+	word    string        // the recipient's application says so, if not ""
+	expires time.Duration // if not 0, its time is over before the recipient is there
 
-	mu *sync.Mutex       // the pair's, guards id
-	id record.TransferID // zero until it was accepted
+	mu     *sync.Mutex       // the pair's, guards what follows
+	id     record.TransferID // zero until it was accepted
+	undone bool              // what became of it was put back, see past
 }
 
 // pair is two organisations under load, in both directions.
@@ -40,9 +42,12 @@ type pair struct {
 	pace    time.Duration // of handing over, if it is not to be as fast as can be
 	largest int64         // document, if not 0
 
-	mu    sync.Mutex // guards deeds, and the ids of those
-	deeds []*deed
-	seen  map[record.TransferID]bool // that were checked whole before
+	mu      sync.Mutex // guards deeds, and what may change of those
+	deeds   []*deed
+	counted int                        // of the deeds, in the table
+	seen    map[record.TransferID]bool // that were checked whole before
+
+	past *past // if b's state directory was put back to an older copy
 }
 
 // newPair makes two organisations that run and know each other; prepare may
@@ -114,18 +119,25 @@ func (p *pair) hand(ended <-chan struct{}, wg *sync.WaitGroup, draw *rand.Rand, 
 			}
 		default:
 		}
-		d := p.draw(first+i, from, to, kind)
-		if !p.persist("handing over", d.submit) {
+		if !p.handOver(p.draw(first+i, from, to, kind), wg) {
 			return
 		}
-		pause(p.pace)
-		if d.cancel {
-			p.persist("cancelling", d.giveUp)
-		}
-		if d.word != "" {
-			wg.Go(func() { p.persist("answering", d.answer) })
-		}
 	}
+}
+
+// handOver hands one over and has the applications say of it what they are to.
+func (p *pair) handOver(d *deed, answers *sync.WaitGroup) bool {
+	if !p.persist("handing over", d.submit) {
+		return false
+	}
+	pause(p.pace)
+	if d.cancel {
+		p.persist("cancelling", d.giveUp)
+	}
+	if d.word != "" {
+		answers.Go(func() { p.persist("answering", d.answer) })
+	}
+	return true
 }
 
 // draw makes a deed and notes it. Sizes and what applications want take turns,
@@ -171,7 +183,7 @@ func (p *pair) persist(what string, ask func(ctx context.Context) error) bool {
 }
 
 func (d *deed) submit(ctx context.Context) error {
-	s := client.Submission{To: []string{d.to.Alias}, RequestID: d.Seed}
+	s := client.Submission{To: []string{d.to.Alias}, RequestID: d.Seed, Expires: d.expires}
 	submit := d.from.SendMessage
 	if d.kind == record.Document {
 		submit, s.Name = d.from.Send, d.Seed+".bin"
@@ -195,7 +207,7 @@ func (d *deed) giveUp(ctx context.Context) error {
 
 // answer has the recipient's application say its word.
 func (d *deed) answer(ctx context.Context) (err error) {
-	if d.cancel {
+	if d.cancel || d.isUndone() {
 		return nil
 	}
 	if d.word == "accepted" {
@@ -204,6 +216,12 @@ func (d *deed) answer(ctx context.Context) (err error) {
 		_, err = d.to.Refuse(ctx, d.id, "page 3 is missing", "")
 	}
 	return err
+}
+
+func (d *deed) isUndone() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.undone
 }
 
 // settled waits until the two sides say the same of every transfer, and of the
@@ -217,7 +235,7 @@ func (p *pair) settled() {
 		}
 	}()
 	for _, d := range p.deeds {
-		if p.seen[d.id] {
+		if p.seen[d.id] || d.isUndone() {
 			continue
 		}
 		party.Until(p.t, "one state of "+d.Seed, func() string {
@@ -229,14 +247,14 @@ func (p *pair) settled() {
 			if err != nil && record.KindOf(err) != record.NotFound {
 				return err.Error()
 			}
-			if !agree(ours.State, theirs.State) || d.word != "" && ours.State != d.word {
+			if !agree(ours.State, theirs.State) || d.word != "" && ours.State != d.word || d.expires != 0 && ours.State != "failed" {
 				return fmt.Sprintf("%q at its sender, %q at its recipient", ours.State, theirs.State)
 			}
 			return ""
 		})
 	}
 	for _, way := range [][2]*party.Org{{p.a, p.b}, {p.b, p.a}} {
-		party.Until(p.t, "numbers that have ended", func() string { return lanesDiffer(p.t.Context(), way[0], way[1]) })
+		party.Until(p.t, "numbers that have ended", func() string { return p.lanesDiffer(way[0], way[1]) })
 	}
 	differ = false
 }
@@ -249,17 +267,17 @@ func agree(sender, recipient string) bool {
 		return recipient == "received"
 	case "accepted", "refused":
 		return recipient == sender
-	case "cancelled":
+	case "cancelled", "failed":
 		return recipient == "" || recipient == "cancelled"
 	}
 	return false
 }
 
-func lanesDiffer(ctx context.Context, from, to *party.Org) string {
+func (p *pair) lanesDiffer(from, to *party.Org) string {
 	var lanes [2][]apitype.Lane
 	for i, o := range []*party.Org{from, to} {
 		other := []*party.Org{to, from}[i]
-		v, err := o.Partner(ctx, other.Alias)
+		v, err := o.Partner(p.t.Context(), other.Alias)
 		if err != nil {
 			return err.Error()
 		}
@@ -267,7 +285,8 @@ func lanesDiffer(ctx context.Context, from, to *party.Org) string {
 	}
 	for i, ours := range lanes[0] {
 		theirs := lanes[1][i]
-		if ours.Sent != ours.Acknowledged || ours.Sent != theirs.Received || ours.Sent != theirs.Complete || ours.Held || theirs.Stopped {
+		whole := ours.Sent == theirs.Complete || p.past != nil && to == p.b // which lost some
+		if ours.Sent != ours.Acknowledged || ours.Sent != theirs.Received || !whole || ours.Held || theirs.Stopped {
 			return fmt.Sprintf("%s has given %+v, %s has taken %+v", from.Name, ours, to.Name, theirs)
 		}
 	}

@@ -58,9 +58,15 @@ type row struct {
 	rounds, transfers, lost, doubled, differing int
 }
 
+// add gives the fault's line, which several pairs may share.
 func (t *table) add(fault string) *row {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	for _, r := range t.rows {
+		if r.fault == fault {
+			return r
+		}
+	}
 	r := &row{fault: fault}
 	t.rows = append(t.rows, r)
 	return r
