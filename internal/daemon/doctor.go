@@ -85,6 +85,9 @@ func (o *Organisation) examineKeys() Check {
 }
 
 func (o *Organisation) examineDisk() Check {
+	if err := o.Dir.CheckWritable(); err != nil {
+		return failed("disk", err)
+	}
 	free, err := o.Store.Free()
 	if err != nil {
 		return failed("disk", err)

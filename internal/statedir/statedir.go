@@ -76,6 +76,16 @@ func (d Dir) WriteConfig(content []byte) error {
 	return WriteFile(d.ConfigPath(), content, 0o600)
 }
 
+// CheckWritable tells whether a file can be made in the directory, by making
+// one that does not stay.
+func (d Dir) CheckWritable() error {
+	f, err := NewFile(d.join("probe"), 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Abort()
+}
+
 // Open finds a state directory. The error is of kind NotFound if there is
 // none, Invalid if a newer dxd made it, and Refused if others may read it.
 func Open(path string) (Dir, error) {
@@ -150,6 +160,9 @@ func fileError(format, path string, err error) error {
 		kind = record.Refused
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		kind = record.Full
+	case errors.Is(err, syscall.EROFS):
+		return record.WithHint(record.Errorf(record.Unavailable, format, path, reason(err)),
+			"the disk that holds the state directory is read-only: the kernel's log may say why; see to it, then start dxd again")
 	}
 	return record.Errorf(kind, format, path, reason(err))
 }

@@ -1,11 +1,14 @@
 package statedir
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"dxd/record"
@@ -273,6 +276,32 @@ func TestLockOfKilledProcessIsFree(t *testing.T) {
 	}
 	if err := l.Unlock(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestWhetherItCanBeWritten(t *testing.T) {
+	d := create(t)
+	names := func() (all []string) {
+		entries, err := os.ReadDir(d.Path())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			all = append(all, e.Name())
+		}
+		return all
+	}
+	before := names()
+	if err := d.CheckWritable(); err != nil {
+		t.Fatal(err)
+	}
+	if after := names(); !slices.Equal(before, after) {
+		t.Errorf("it left %q, not %q", after, before)
+	}
+	err := fileError("couldn't write %q: %w", "x", &fs.PathError{Op: "open", Path: "x", Err: syscall.EROFS})
+	wantKind(t, err, record.Unavailable)
+	if hint := record.Hint(err); !strings.Contains(hint, "read-only") {
+		t.Errorf("of a read-only disk it says %q", hint)
 	}
 }
 

@@ -63,14 +63,8 @@ const (
 // read opens the state directory of an organisation whose daemon does not run.
 func read(o *party.Org, examine func(*disk)) {
 	o.T.Helper()
-	dir, err := statedir.Open(o.Dir)
-	party.Check(o.T, err)
-	c, err := config.Load(o.Dir, func(string) (string, bool) { return "", false })
-	party.Check(o.T, err)
-	keys, err := party.Unlock(dir)
-	party.Check(o.T, err)
 	ctx := o.T.Context()
-	off, err := daemon.OpenOffline(ctx, daemon.Options{Dir: dir, Config: c, Keys: keys, Log: slog.New(slog.DiscardHandler)})
+	off, err := daemon.OpenOffline(ctx, offline(o))
 	party.Check(o.T, err)
 	defer func() { party.Check(o.T, off.Close()) }()
 	api, err := client.New(client.Config{API: "unix:" + off.Socket()})
@@ -106,6 +100,18 @@ func read(o *party.Org, examine func(*disk)) {
 	d.readItems(ctx)
 	d.readEvents(ctx)
 	examine(d)
+}
+
+// offline is how commands open a state directory while no daemon runs.
+func offline(o *party.Org) daemon.Options {
+	o.T.Helper()
+	dir, err := statedir.Open(o.Dir)
+	party.Check(o.T, err)
+	c, err := config.Load(o.Dir, func(string) (string, bool) { return "", false })
+	party.Check(o.T, err)
+	keys, err := party.Unlock(dir)
+	party.Check(o.T, err)
+	return daemon.Options{Dir: dir, Config: c, Keys: keys, Log: slog.New(slog.DiscardHandler)}
 }
 
 func (d *disk) readRows(tx blobstore.ReadTx) error {

@@ -3,6 +3,7 @@
 package fault
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"dxd/client"
+	"dxd/internal/daemon"
 	"dxd/record"
 	"dxd/test/party"
 )
@@ -58,8 +60,32 @@ func TestADaemonDoesNotStartOnAReadOnlyDisk(t *testing.T) {
 	if !strings.Contains(said, "read-only") {
 		t.Errorf("it said: %s", said)
 	}
+	saysDoctor(a)
 	party.Check(t, syscall.Mount("", a.Dir, "", syscall.MS_REMOUNT, ""))
 	a.Start()
+}
+
+// saysDoctor wants a doctor that tells of the read-only disk: of a daemon that
+// runs in its check of the disk, and without one by not getting any further.
+func saysDoctor(o *party.Org) {
+	o.T.Helper()
+	var said string
+	select {
+	case <-o.Process.Gone:
+		_, err := daemon.OpenOffline(o.T.Context(), offline(o))
+		said = fmt.Sprintf("%v (%s)", err, record.Hint(err))
+	default:
+		d, err := o.Doctor(o.T.Context(), "")
+		party.Check(o.T, err)
+		for _, c := range d.Checks {
+			if c.Name == "disk" && !c.OK {
+				said = c.Detail
+			}
+		}
+	}
+	if !strings.Contains(said, "disk that holds the state directory is read-only") {
+		o.T.Errorf("the doctor says: %s", said)
+	}
 }
 
 // TestADiskThatTurnsReadOnlyHarmsNothing has the kernel give a disk up under a
@@ -79,6 +105,7 @@ func TestADiskThatTurnsReadOnlyHarmsNothing(t *testing.T) {
 			id := a.SendDocument(b, before)
 			a.Delivered(id)
 			giveUp(victim)
+			saysDoctor(victim)
 			sent, err := a.Send(t.Context(), client.Submission{To: []string{b.Alias}, Name: "after.bin", RequestID: "after"}, after.Open(), after.Size)
 			switch {
 			case victim == b && err == nil:
