@@ -44,6 +44,7 @@ func (p *pair) awayForDays(putBack bool) {
 	p.settled()
 	p.b.Stop()
 	var answers sync.WaitGroup
+	p.t.Cleanup(answers.Wait)
 	for n := range days {
 		p.a.StepClock(time.Duration(n+1) * day)
 		p.pileUp(&answers, 6, n < days-2)

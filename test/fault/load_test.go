@@ -93,6 +93,7 @@ const (
 func (p *pair) load() (stop func()) {
 	ended := make(chan struct{})
 	var wg sync.WaitGroup
+	p.t.Cleanup(wg.Wait) // of a test that ends before it calls stop
 	for _, way := range [][2]*party.Org{{p.a, p.b}, {p.b, p.a}} {
 		for _, kind := range []record.ItemKind{record.Document, record.Message} {
 			draw := rand.New(rand.NewPCG(p.rand.Uint64(), 0))
@@ -175,6 +176,9 @@ func (p *pair) persist(what string, ask func(ctx context.Context) error) bool {
 	for end := time.Now().Add(2 * party.Patience); time.Now().Before(end); <-tick.C {
 		if err = ask(p.t.Context()); err == nil {
 			return true
+		}
+		if p.t.Context().Err() != nil {
+			return false // the test has ended, and has said why
 		}
 	}
 	p.t.Errorf("%s: not within %s: %v", what, 2*party.Patience, err)

@@ -45,7 +45,9 @@ func (c cable) connect(t *testing.T, draw *rand.Rand, a, b *party.Org) {
 		run(t, "ip", "-n", name, "address", "add", ours, "peer", theirs, "dev", device)
 		run(t, "ip", "-n", name, "link", "set", device, "mtu", "1400", "up")
 		run(t, "ip", "-n", name, "link", "set", "lo", "up")
-		o.Under = []string{"ip", "netns", "exec", name}
+		// Not `ip netns exec`: that makes a mount namespace, too, in which the
+		// disks of other tests stay mounted when those unmount them.
+		o.Under = []string{"nsenter", "--net=/run/netns/" + name, "--"}
 		o.Config["listen"] = fmt.Sprintf(`["/ip4/%s/tcp/%d", "/ip4/%s/udp/%d/quic-v1"]`, ours, o.Port, ours, o.Port)
 		delete(o.Config, "announce")
 	}
@@ -146,7 +148,7 @@ func run(t *testing.T, command ...string) {
 	t.Helper()
 	out, err := exec.Command(command[0], command[1:]...).CombinedOutput()
 	if err != nil {
-		t.Fatalf("%s: %v: %s (it takes root and, on Debian, `apt-get install iproute2`)", strings.Join(command, " "), err, out)
+		t.Fatalf("%s: %v: %s (it takes root and, on Debian, `apt-get install iproute2 util-linux`)", strings.Join(command, " "), err, out)
 	}
 }
 
