@@ -251,7 +251,7 @@ func (x *Exchange) takeErasure(ctx context.Context, from record.OrgID, n news) e
 		case err != nil:
 			return err
 		case a.Asked == 0:
-			return record.Errorf(record.Refused, "an answer to what nobody asked")
+			return unasked(tx, t)
 		case signed.Body.Item != index:
 			return record.Errorf(record.Invalid, "the answer is about another item")
 		case a.Answer == signed.Body.Answer:

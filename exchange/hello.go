@@ -20,6 +20,9 @@ type hello struct {
 	// Unanchored says that the sender has no chain: whoever has one may anchor
 	// what the sender signs.
 	Unanchored bool `json:"unanchored,omitzero"`
+	// Restored is the epoch that began when the sender's state was restored from
+	// a backup: it asks to be reminded of what was erased since.
+	Restored record.Epoch `json:"restored,omitzero"`
 }
 
 // sayHello calls a partner: each side learns the other's card and addresses.
@@ -73,6 +76,9 @@ func (x *Exchange) sendHello(ctx context.Context, l *link, to record.OrgID, has 
 		return told, err
 	}
 	h.Heads, h.Shown = heads.Envelope, shown
+	if h.Restored, err = x.restoredIn(ctx); err != nil {
+		return told, err
+	}
 	if h.Yours, err = x.cardsOf(ctx, to, shown); err != nil {
 		return told, err
 	}
@@ -116,6 +122,9 @@ func (x *Exchange) takeHello(ctx context.Context, from record.OrgID, l *link, to
 	x.wards.set(from, h.Unanchored)
 	if err := x.takeHeads(ctx, from, h, told); err != nil {
 		x.raise(ctx, from, err)
+		return has, err
+	}
+	if err := x.remind(ctx, from, h.Restored); err != nil {
 		return has, err
 	}
 	x.heard(from)

@@ -25,7 +25,7 @@ func TestAHelloIsAsTheSpecificationSays(t *testing.T) {
 	card := opened.Card // stands for the card before it, too: nobody looks here
 	frame := goldenOf(t, "", frameHello, hello{
 		Version: 1, File: opened.File(), Heads: heads, Shown: []record.Envelope{manifest},
-		Has: card.ID(), History: []record.Envelope{card.Envelope}, Yours: []record.Envelope{card.Envelope}, Unanchored: true,
+		Has: card.ID(), History: []record.Envelope{card.Envelope}, Yours: []record.Envelope{card.Envelope}, Unanchored: true, Restored: record.Epoch{7},
 	})
 	got, err := hex.DecodeString(frame.Hex)
 	if err != nil {

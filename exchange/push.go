@@ -17,7 +17,8 @@ import (
 
 // push is one thing that a partner is to be told, as the journal holds it
 // behind the partner's key: the proof of a record that both have, a void, the
-// application's word, that we ask it to erase, or our answer to that.
+// application's word, that we ask it to erase, our answer to that, or, of a
+// partner that was restored, its own answer.
 type push struct {
 	Transfer record.TransferID `json:"transfer,omitzero"` // zero: it is about a card
 	Proof    record.RecordID   `json:"proof,omitzero"`
@@ -25,6 +26,7 @@ type push struct {
 	Word     bool              `json:"word,omitzero"`
 	Ask      bool              `json:"ask,omitzero"`
 	Erasure  bool              `json:"erasure,omitzero"`
+	Reminder bool              `json:"reminder,omitzero"`
 	// At is when, of what may have to be told once more: such an entry takes the
 	// place of the one before, and is not forgotten with it. In ns since 1970.
 	At int64 `json:"at,omitzero"`
@@ -129,7 +131,7 @@ type news struct {
 	Void     record.Envelope   `json:"void,omitzero"`
 	Receipt  record.Envelope   `json:"receipt,omitzero"` // the application's word on the item
 	Erase    bool              `json:"erase,omitzero"`   // the other side is asked to erase it
-	Erasure  record.Envelope   `json:"erasure,omitzero"` // the answer to that
+	Erasure  record.Envelope   `json:"erasure,omitzero"` // the answer to that, of either side
 }
 
 // ack answers news, and a hello. Not OK means that it does not hold, or, with
@@ -313,6 +315,10 @@ func (x *Exchange) newsOf(ctx context.Context, e blobstore.Entry) (p push, n new
 			n.Erasure, err = getRecord(tx, ownErasureKey(p.Transfer))
 			return err
 		}
+		if p.Reminder {
+			n.Erasure, err = getRecord(tx, theirErasureKey(p.Transfer))
+			return err
+		}
 		if p.Word {
 			n.Receipt, err = getReceipt(tx, p.Transfer, receiptWord)
 			return err
@@ -378,6 +384,8 @@ func (x *Exchange) takeNews(ctx context.Context, from record.OrgID, n news) ack 
 		err = x.takeWord(ctx, from, n)
 	case n.Erase:
 		err = x.takeRequest(ctx, from, n)
+	case !n.Erasure.IsZero() && x.signedByUs(n.Erasure):
+		err = x.takeReminder(ctx, from, n)
 	case !n.Erasure.IsZero():
 		err = x.takeErasure(ctx, from, n)
 	default:
@@ -474,25 +482,4 @@ func (x *Exchange) sharedRecord(tx blobstore.ReadTx, from record.OrgID, id recor
 		return record.Envelope{}, record.Errorf(record.Refused, "the proof of another partner's record")
 	}
 	return x.recordOf(tx, t, id)
-}
-
-// takeVoid gives up what the sender says that it will not send. What was
-// received before is answered with its receipt.
-func (x *Exchange) takeVoid(ctx context.Context, from record.OrgID, n news) (receipt record.Envelope, err error) {
-	_, cardID, err := record.SignerOf(n.Void)
-	if err != nil {
-		return receipt, err
-	}
-	card, err := x.Book.Card(ctx, cardID)
-	if err != nil {
-		return receipt, err
-	}
-	v, err := record.OpenVoid(n.Void, card)
-	if err != nil {
-		return receipt, err
-	}
-	if v.Body.Org != from || v.Body.Recipient != x.Keys.Org() {
-		return receipt, record.Errorf(record.Refused, "a void that is not from this partner to us")
-	}
-	return x.voided(ctx, from, n.Transfer, v)
 }

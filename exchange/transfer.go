@@ -112,38 +112,40 @@ type View struct {
 // The room's keys. What stands behind x/t/ is a Transfer; x/n/ lists all by
 // time; the others hold one thing each, so that it can be destroyed alone.
 const (
-	keyEpoch      blobstore.Key = "x/epoch"
-	keyAdopted    blobstore.Key = "x/adopted"
-	prefixRow     blobstore.Key = "x/t/" // <transfer>
-	prefixTime    blobstore.Key = "x/n/" // <created><transfer>
-	prefixKey     blobstore.Key = "x/f/" // <transfer>: the wrapped file key
-	prefixOpening blobstore.Key = "x/a/" // <transfer>: the opening's bytes
-	prefixRecord  blobstore.Key = "x/m/" // <transfer>: manifest or notarisation
-	prefixReceipt blobstore.Key = "x/r/" // <transfer>/<n>: 0 is about all of a payload, 1 the word on one item
-	prefixLast    blobstore.Key = "x/y/" // <transfer>: the last receipt about its manifest, if not the first
-	prefixVoid    blobstore.Key = "x/v/" // <transfer>: the void that we signed
-	prefixVoided  blobstore.Key = "x/w/" // <org>/<manifest>: its sender's void of it
-	prefixVoidID  blobstore.Key = "x/x/" // <org>/<void>: its manifest
-	prefixGivenUp blobstore.Key = "x/0/" // <org>/<transfer>: that its sender gave it up before anything of it was here
-	prefixFile    blobstore.Key = "x/b/" // <file>/<transfer>: that the transfer needs it
-	prefixByID    blobstore.Key = "x/i/" // <record>: its transfer
-	prefixRequest blobstore.Key = "x/u/" // <request id>: its transfers
-	prefixQueue   blobstore.Key = "x/o/" // <org>/<lane>/<ordinal>: what waits
-	prefixHead    blobstore.Key = "x/h/" // <org>/<lane>: the last number that we gave
-	prefixNumber  blobstore.Key = "x/k/" // <org>/<lane>/<epoch><sequence>: the manifest with the partner's number
-	prefixOpen    blobstore.Key = "x/j/" // <org>/<lane>/<epoch><sequence>: a number of ours that has not ended, its manifest
-	prefixFormer  blobstore.Key = "x/s/" // <transfer>/<record>: a manifest or void of it that another took the place of
-	prefixTail    blobstore.Key = "x/e/" // <org>/<lane>: the last of the partner's numbers
-	prefixPush    blobstore.Key = "x/p/" // <org>/<record>: what the partner is to be told
-	prefixShelf   blobstore.Key = "x/d/" // <shelf>/<time><transfer>: what is kept for some time
-	prefixContent blobstore.Key = "x/c/" // <transfer>: a message's body, or the sealed body of a bundle
-	prefixMembers blobstore.Key = "x/g/" // <bundle>: its messages
-	prefixBundled blobstore.Key = "x/q/" // <org>/<ordinal of its last message>: our bundle
-	prefixPlace   blobstore.Key = "x/z/" // <org>/: the last ordinal in its queue of messages
-	prefixHold    blobstore.Key = "x/1/" // <transfer>: who holds it, and since when
-	prefixAsking  blobstore.Key = "x/2/" // <transfer>: what the two sides asked each other to erase
-	prefixErasure blobstore.Key = "x/3/" // <transfer>/in, /out: the partner's signed answer to that, and ours
-	prefixAlarm   blobstore.Key = "x/l/" // <org>/: the alarms about it that were told not long ago
+	keyEpoch       blobstore.Key = "x/epoch"
+	keyRestored    blobstore.Key = "x/restored"
+	keyAdopted     blobstore.Key = "x/adopted"
+	prefixRow      blobstore.Key = "x/t/" // <transfer>
+	prefixTime     blobstore.Key = "x/n/" // <created><transfer>
+	prefixKey      blobstore.Key = "x/f/" // <transfer>: the wrapped file key
+	prefixOpening  blobstore.Key = "x/a/" // <transfer>: the opening's bytes
+	prefixRecord   blobstore.Key = "x/m/" // <transfer>: manifest or notarisation
+	prefixReceipt  blobstore.Key = "x/r/" // <transfer>/<n>: 0 is about all of a payload, 1 the word on one item
+	prefixLast     blobstore.Key = "x/y/" // <transfer>: the last receipt about its manifest, if not the first
+	prefixVoid     blobstore.Key = "x/v/" // <transfer>: the void that we signed
+	prefixVoided   blobstore.Key = "x/w/" // <org>/<manifest>: its sender's void of it
+	prefixVoidID   blobstore.Key = "x/x/" // <org>/<void>: its manifest
+	prefixGivenUp  blobstore.Key = "x/0/" // <org>/<transfer>: that its sender gave it up before anything of it was here
+	prefixFile     blobstore.Key = "x/b/" // <file>/<transfer>: that the transfer needs it
+	prefixByID     blobstore.Key = "x/i/" // <record>: its transfer
+	prefixRequest  blobstore.Key = "x/u/" // <request id>: its transfers
+	prefixQueue    blobstore.Key = "x/o/" // <org>/<lane>/<ordinal>: what waits
+	prefixHead     blobstore.Key = "x/h/" // <org>/<lane>: the last number that we gave
+	prefixNumber   blobstore.Key = "x/k/" // <org>/<lane>/<epoch><sequence>: the manifest with the partner's number
+	prefixOpen     blobstore.Key = "x/j/" // <org>/<lane>/<epoch><sequence>: a number of ours that has not ended, its manifest
+	prefixFormer   blobstore.Key = "x/s/" // <transfer>/<record>: a manifest or void of it that another took the place of
+	prefixTail     blobstore.Key = "x/e/" // <org>/<lane>: the last of the partner's numbers
+	prefixPush     blobstore.Key = "x/p/" // <org>/<record>: what the partner is to be told
+	prefixShelf    blobstore.Key = "x/d/" // <shelf>/<time><transfer>: what is kept for some time
+	prefixContent  blobstore.Key = "x/c/" // <transfer>: a message's body, or the sealed body of a bundle
+	prefixMembers  blobstore.Key = "x/g/" // <bundle>: its messages
+	prefixBundled  blobstore.Key = "x/q/" // <org>/<ordinal of its last message>: our bundle
+	prefixPlace    blobstore.Key = "x/z/" // <org>/: the last ordinal in its queue of messages
+	prefixHold     blobstore.Key = "x/1/" // <transfer>: who holds it, and since when
+	prefixAsking   blobstore.Key = "x/2/" // <transfer>: what the two sides asked each other to erase
+	prefixErasure  blobstore.Key = "x/3/" // <transfer>/in, /out: the partner's signed answer to that, and ours
+	prefixReminded blobstore.Key = "x/5/" // <org>/: which restore of the partner's it was reminded after
+	prefixAlarm    blobstore.Key = "x/l/" // <org>/: the alarms about it that were told not long ago
 )
 
 func rowKey(id record.TransferID) blobstore.Key     { return prefixRow + blobstore.Key(id[:]) }

@@ -149,3 +149,24 @@ func (x *Exchange) underOwnEpoch(tx blobstore.Tx, t *Transfer, m record.Manifest
 	}
 	return x.signAnew(tx, t, to)
 }
+
+// takeVoid gives up what the sender says that it will not send. What was
+// received before is answered with its receipt.
+func (x *Exchange) takeVoid(ctx context.Context, from record.OrgID, n news) (receipt record.Envelope, err error) {
+	_, cardID, err := record.SignerOf(n.Void)
+	if err != nil {
+		return receipt, err
+	}
+	card, err := x.Book.Card(ctx, cardID)
+	if err != nil {
+		return receipt, err
+	}
+	v, err := record.OpenVoid(n.Void, card)
+	if err != nil {
+		return receipt, err
+	}
+	if v.Body.Org != from || v.Body.Recipient != x.Keys.Org() {
+		return receipt, record.Errorf(record.Refused, "a void that is not from this partner to us")
+	}
+	return x.voided(ctx, from, n.Transfer, v)
+}

@@ -203,7 +203,7 @@ func (o *Organisation) ConfirmRestore(ctx context.Context) error {
 		if err := event.Append(tx, event.Event{Type: event.Alarm, Time: time.Now().UnixMilli(), Text: text}); err != nil {
 			return err
 		}
-		return exchange.Init(tx, epoch)
+		return exchange.Restored(tx, epoch, made)
 	}); err != nil {
 		return err
 	}
