@@ -30,6 +30,7 @@ func smallDisk(o *party.Org, mib int) {
 
 func onDisk(o *party.Org, mount func(dir string) error) {
 	o.T.Helper()
+	passOn(o.T, filepath.Dir(o.Dir))
 	putBack := o.Dir + ".moved"
 	party.Check(o.T, os.Rename(o.Dir, putBack))
 	party.Check(o.T, os.Mkdir(o.Dir, 0o700))
@@ -43,6 +44,16 @@ func onDisk(o *party.Org, mount func(dir string) error) {
 	}
 	party.Check(o.T, os.RemoveAll(putBack))
 	syscall.Sync() // or a disk that is given up has lost it
+}
+
+// passOn has unmounting something in a directory reach the mount namespaces
+// that others made meanwhile, as ip(8) does for each of its commands: there a
+// disk would stay mounted, and the kernel go on with what it had given up.
+func passOn(t testing.TB, dir string) {
+	t.Helper()
+	party.Check(t, syscall.Mount(dir, dir, "", syscall.MS_BIND, ""))
+	t.Cleanup(func() { party.Check(t, syscall.Unmount(dir, 0)) })
+	party.Check(t, syscall.Mount("", dir, "", syscall.MS_SHARED, ""))
 }
 
 // fill takes all of the disk but so many bytes, as another program might.
