@@ -63,6 +63,7 @@ func (a *API) routes() []route {
 		{scope: Read, method: "GET", path: "/transfers/{id}/erasure", id: "erasure", summary: "The partner's signed answer to our request to erase", add: file(a, a.erasure), produces: "application/json"},
 		{scope: Admin, method: "POST", path: "/transfers/{id}/hold", id: "hold", summary: "Keep a transfer from being erased, by retention too", add: answer(a, a.hold)},
 		{scope: Admin, method: "POST", path: "/transfers/{id}/release", id: "release", summary: "End a hold", add: answer(a, a.release)},
+		{scope: Admin, method: "POST", path: "/transfers/{id}/check", id: "check", summary: "Read the payload that is kept, and compare it with what was signed", add: answer(a, a.check)},
 		{scope: Send, method: "POST", path: "/transfers/{id}/accept", id: "accept", summary: "Accept what was received, for good; the sender gets a signed receipt that says so", add: answer(a, a.accept), consumes: true, body: applicationBody},
 		{scope: Send, method: "POST", path: "/transfers/{id}/refuse", id: "refuse", summary: "Refuse what was received, for good; the sender gets a signed receipt that says so", add: answer(a, a.refuseTransfer), consumes: true, body: applicationBody},
 		{scope: Read, method: "GET", path: "/transfers/{id}/content", id: "content", summary: "The document, hashed again before its last bytes are released; HEAD and single ranges, too", add: stream(a, a.content), produces: "application/octet-stream"},

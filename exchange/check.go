@@ -191,27 +191,45 @@ func (x *Exchange) checkable(ctx context.Context, behindID record.TransferID) (p
 // checkOne checks the payload of one transfer, if it has one that is here. Only
 // what keeps the round from going on is an error.
 func (x *Exchange) checkOne(ctx context.Context, id record.TransferID, r *Round) error {
-	n, err := x.readWhole(ctx, id)
+	n, damage, err := x.inspect(ctx, id, x.Checking.Pace)
 	r.At = id
-	switch kind := record.KindOf(err); {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err == nil && n < 0:
-		return nil // there is nothing to check
-	case err != nil && kind != record.Damaged && kind != record.Internal: // of which the latter is what a disk says that can't be read
+	if err != nil || n < 0 {
 		return err
 	}
 	r.Payloads++
-	r.Bytes += max(n, 0)
-	if err != nil {
+	r.Bytes += n
+	if damage != nil {
 		r.Damaged++
 	}
-	return x.noteChecked(ctx, id, err)
+	return nil
+}
+
+// Inspect checks the payload of one transfer now, as fast as it goes. n is how
+// many bytes of it were read, -1 if none is here; damage says what is amiss,
+// and is known and told from then on as if the scheduled check had found it.
+func (x *Exchange) Inspect(ctx context.Context, id record.TransferID) (n int64, damage, err error) {
+	if _, err := x.Get(ctx, id); err != nil {
+		return -1, nil, err
+	}
+	return x.inspect(ctx, id, 0)
+}
+
+func (x *Exchange) inspect(ctx context.Context, id record.TransferID, pace int64) (n int64, damage, err error) {
+	n, err = x.readWhole(ctx, id, pace)
+	switch kind := record.KindOf(err); {
+	case ctx.Err() != nil:
+		return n, nil, ctx.Err()
+	case err == nil && n < 0:
+		return n, nil, nil // there is nothing to check
+	case err != nil && kind != record.Damaged && kind != record.Internal: // of which the latter is what a disk says that can't be read
+		return n, nil, err
+	}
+	return max(n, 0), err, x.noteChecked(ctx, id, err)
 }
 
 // readWhole reads a document as whoever fetches it would; -1 if none is here.
 // It lets go of what is erased meanwhile.
-func (x *Exchange) readWhole(ctx context.Context, id record.TransferID) (int64, error) {
+func (x *Exchange) readWhole(ctx context.Context, id record.TransferID, pace int64) (int64, error) {
 	c, err := x.Content(ctx, id)
 	switch record.KindOf(err) {
 	case record.NotFound, record.Gone, record.Conflict:
@@ -228,8 +246,8 @@ func (x *Exchange) readWhole(ctx context.Context, id record.TransferID) (int64, 
 	for n := int64(0); ; {
 		m, err := io.CopyN(io.Discard, plain, checkBlock)
 		n += m
-		if x.Checking.Pace > 0 {
-			pause(ctx, time.Duration(max(m, checkLeast)*int64(time.Second)/x.Checking.Pace))
+		if pace > 0 {
+			pause(ctx, time.Duration(max(m, checkLeast)*int64(time.Second)/pace))
 		}
 		switch {
 		case ctx.Err() != nil:

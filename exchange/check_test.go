@@ -113,6 +113,30 @@ func TestADamagedPayloadIsAnAlarmOnce(t *testing.T) {
 	}
 }
 
+func TestOnePayloadIsCheckedWhenItIsAskedFor(t *testing.T) {
+	b, ids := kept(t)
+	for i, want := range []int64{1 << 20, 5, 0, 9, -1} {
+		if n, damage, err := b.Inspect(t.Context(), ids[i]); n != want || damage != nil || err != nil {
+			t.Errorf("of %d bytes %d hold: %v, %v", want, n, damage, err)
+		}
+	}
+	if _, _, err := b.Inspect(t.Context(), record.TransferID{1}); record.KindOf(err) != record.NotFound {
+		t.Errorf("of what is not there: %v", err)
+	}
+	for f, err := range b.store.List() {
+		check(t, err)
+		check(t, os.Remove(filepath.Join(b.dir, "payloads", f.ID.String())))
+	}
+	for range 2 {
+		if n, damage, err := b.Inspect(t.Context(), ids[0]); n != 0 || damage == nil || err != nil {
+			t.Errorf("of what is gone %d bytes hold: %v, %v", n, damage, err)
+		}
+	}
+	if alarms := b.events(event.Alarm); len(alarms) != 1 || alarms[0].ID != ids[0] {
+		t.Errorf("the alarms are %+v", alarms)
+	}
+}
+
 func TestACheckGoesOnWhereItWas(t *testing.T) {
 	a, b := newNode(t, "anna"), newNode(t, "bert")
 	pair(t, a, b)

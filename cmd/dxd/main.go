@@ -77,7 +77,7 @@ and when.`,
 		{"begin", "To begin:", []*cobra.Command{a.initCommand(), a.runCommand(), a.cardCommand(), a.pairCommand(), a.partnerCommand()}},
 		{"documents", "Documents:", []*cobra.Command{a.sendCommand(), a.messageCommand(), a.transfersCommand(), a.transferCommand(), a.getCommand(), a.acceptCommand(), a.refuseCommand(), a.cancelCommand(), a.eraseCommand(), a.holdCommand(), a.releaseCommand(), a.eventsCommand()}},
 		{"proof", "Proof:", []*cobra.Command{a.notarizeCommand(), a.evidenceCommand(), a.verifyCommand(), a.anchorCommand()}},
-		{"care", "Care:", []*cobra.Command{a.doctorCommand(), a.backupCommand(), a.restoreCommand(), a.keyCommand(), a.versionCommand()}},
+		{"care", "Care:", []*cobra.Command{a.doctorCommand(), a.checkCommand(), a.backupCommand(), a.restoreCommand(), a.keyCommand(), a.versionCommand()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})
 		for _, c := range group.commands {
