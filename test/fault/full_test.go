@@ -37,7 +37,7 @@ func onDisk(o *party.Org, mount func(dir string) error) {
 	if err := mount(o.Dir); err != nil {
 		o.T.Fatalf("couldn't mount a file system (run as root): %v", err)
 	}
-	o.T.Cleanup(func() { party.Check(o.T, syscall.Unmount(o.Dir, 0)) })
+	o.T.Cleanup(func() { unmount(o.T, o.Dir) })
 	out, err := exec.Command("cp", "-a", putBack+"/.", o.Dir).CombinedOutput()
 	if err != nil {
 		o.T.Fatalf("%v: %s", err, out)
@@ -52,8 +52,21 @@ func onDisk(o *party.Org, mount func(dir string) error) {
 func passOn(t testing.TB, dir string) {
 	t.Helper()
 	party.Check(t, syscall.Mount(dir, dir, "", syscall.MS_BIND, ""))
-	t.Cleanup(func() { party.Check(t, syscall.Unmount(dir, 0)) })
+	t.Cleanup(func() { unmount(t, dir) })
 	party.Check(t, syscall.Mount("", dir, "", syscall.MS_SHARED, ""))
+}
+
+// unmount waits for whoever looks into the directory for a moment.
+func unmount(t testing.TB, dir string) {
+	t.Helper()
+	party.Until(t, "unmounting "+dir, func() string {
+		err := syscall.Unmount(dir, 0)
+		if errors.Is(err, syscall.EBUSY) {
+			return err.Error()
+		}
+		party.Check(t, err)
+		return ""
+	})
 }
 
 // fill takes all of the disk but so many bytes, as another program might.

@@ -24,7 +24,7 @@ func realDisk(o *party.Org) {
 	o.T.Helper()
 	image := o.Dir + ".img"
 	party.Check(o.T, os.WriteFile(image, nil, 0o600))
-	party.Check(o.T, os.Truncate(image, 450<<20))
+	party.Check(o.T, os.Truncate(image, int64(times(450, 2<<10))<<20)) // what nobody writes to takes no room
 	party.Check(o.T, commanded(o.T, "mkfs.ext4", "-q", image))
 	onDisk(o, func(dir string) error { return commanded(o.T, "mount", "-o", "loop", image, dir) })
 }
@@ -40,7 +40,7 @@ func giveUp(o *party.Org) {
 // process has it open.
 func comesBack(o *party.Org) {
 	o.T.Helper()
-	party.Check(o.T, syscall.Unmount(o.Dir, 0))
+	unmount(o.T, o.Dir)
 	out, err := exec.CommandContext(o.T.Context(), "e2fsck", "-f", "-y", o.Dir+".img").CombinedOutput()
 	if e, ok := err.(*exec.ExitError); err != nil && (!ok || e.ExitCode() > 1) { // 1: errors were found, and mended
 		o.T.Fatalf("%v: %s", err, out)
