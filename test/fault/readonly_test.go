@@ -36,6 +36,30 @@ func giveUp(o *party.Org) {
 	party.Check(o.T, commanded(o.T, "mount", "-o", "remount,abort", o.Dir))
 }
 
+// freeze stops the daemon where it is. While the kernel gives a disk up, it may
+// say of a sync that it was done, and lose it. Where power is lost nobody is
+// left to whom that could be said, or who would tell others.
+func freeze(o *party.Org) {
+	o.T.Helper()
+	party.Check(o.T, o.Process.Cmd.Process.Signal(syscall.SIGSTOP))
+	tasks := fmt.Sprintf("/proc/%d/task", o.Process.Cmd.Process.Pid)
+	party.Until(o.T, "threads that stand still", func() string {
+		threads, err := os.ReadDir(tasks)
+		party.Check(o.T, err)
+		for _, thread := range threads {
+			stat, err := os.ReadFile(tasks + "/" + thread.Name() + "/stat")
+			if err != nil {
+				continue // it has ended
+			}
+			_, after, _ := strings.Cut(string(stat), ") ")
+			if !strings.HasPrefix(after, "T") && !strings.HasPrefix(after, "D") { // D: in the kernel, which it does not leave
+				return "one is " + after[:1]
+			}
+		}
+		return ""
+	})
+}
+
 // comesBack checks a disk that was given up, as a start of the machine does. No
 // process has it open.
 func comesBack(o *party.Org) {
@@ -163,6 +187,7 @@ func (p *pair) powerLost(victims []*party.Org) {
 	stop := p.load()
 	for _, o := range victims {
 		pause(time.Duration(p.rand.IntN(400)) * time.Millisecond) // when the power goes is what is drawn
+		freeze(o)
 		giveUp(o)
 		o.Process.Kill()
 		accepted := p.accepted(o)
