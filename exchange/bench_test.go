@@ -112,6 +112,31 @@ func BenchmarkMessages(b *testing.B) {
 	b.ReportMetric(float64(n)/time.Since(begun).Seconds(), "messages/s")
 }
 
+// BenchmarkDocuments delivers documents of 100 KiB that several callers submit
+// at once, from the first submission until the last is delivered.
+func BenchmarkDocuments(b *testing.B) {
+	from, to := newNode(b, "anna"), newNode(b, "bert")
+	pair(b, from, to)
+	const callers, each = 64, 5
+	doc := randomDocument(100 << 10)
+	b.ReportAllocs()
+	n := 0
+	begun := time.Now()
+	for b.Loop() {
+		var wg sync.WaitGroup
+		for range callers {
+			wg.Go(func() {
+				for range each {
+					from.delivered(from.send("bert", doc).ID)
+				}
+			})
+		}
+		wg.Wait()
+		n += callers * each
+	}
+	b.ReportMetric(float64(n)/time.Since(begun).Seconds(), "documents/s")
+}
+
 // BenchmarkMessage delivers one message after the other over an idle lane.
 func BenchmarkMessage(b *testing.B) {
 	from, to := newNode(b, "anna"), newNode(b, "bert")
