@@ -19,3 +19,9 @@ func (p *Pace) Count(now time.Time, n int64) { p.count(now, n) }
 
 // Lately is how many there were within a minute.
 func (p *Pace) Lately(now time.Time) int64 { return p.lately(now) }
+
+// Abreast is how many documents travel to one partner at a time.
+const Abreast = abreast
+
+// FillRoads leaves room for no more than one document to each partner.
+func (x *Exchange) FillRoads() { x.outbox.extra.Store(extraAbreast) }

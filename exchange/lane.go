@@ -38,7 +38,7 @@ func (x *Exchange) idle(tx blobstore.ReadTx, org record.OrgID) (bool, error) {
 func (x *Exchange) deliverInOrder(ctx context.Context, p partner.Partner, self *worker) error {
 	for {
 		head, _ := self.lane()
-		t, key, err := x.nextWaiting(ctx, p.Org, record.LaneMsg, head)
+		t, key, err := x.nextWaiting(ctx, p.Org, record.LaneMsg, head, none)
 		if key == "" {
 			return err
 		}

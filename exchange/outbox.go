@@ -3,8 +3,8 @@ package exchange
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dxd/blobstore"
@@ -45,6 +45,7 @@ type outbox struct {
 	ctx     context.Context
 	group   *sync.WaitGroup
 	workers map[workerKey]*worker
+	extra   atomic.Int64 // documents on their way besides the first to each partner
 }
 
 func (o *outbox) begin(ctx context.Context, group *sync.WaitGroup) {
@@ -243,7 +244,7 @@ func (x *Exchange) step(ctx context.Context, org record.OrgID, w work, self *wor
 	}
 	switch w {
 	case docWork:
-		return wait, x.deliverWaiting(ctx, p, &self.pass)
+		return wait, x.deliverWaiting(ctx, p, self)
 	case msgWork:
 		return wait, x.deliverInOrder(ctx, p, self)
 	case pushWork:
@@ -347,72 +348,17 @@ func (x *Exchange) PartnerChanged(org record.OrgID) {
 	}
 }
 
-// window is how many documents may be left for later before a step ends.
-const window = 64
-
-// deliverWaiting delivers the partner's documents, oldest first, until none is
-// left. One that fails by itself is left for later and holds up no other.
-func (x *Exchange) deliverWaiting(ctx context.Context, p partner.Partner, self *pass) error {
-	self.whole = false
-	for left := 0; left < window; {
-		key, later, err := x.deliverNext(ctx, p, self.from)
-		if err != nil {
-			return err
-		}
-		if key == "" {
-			self.whole = true
-			return nil
-		}
-		if later {
-			self.from, self.later = behind(key), true
-			left++
-		}
-		if p, err = x.Book.ByOrg(p.Org); err != nil || p.State != partner.Active {
-			return nil
-		}
-	}
-	return nil
-}
-
-// deliverNext delivers the oldest document from a place in the queue on, or
-// takes the partner's no: for now, which is later, or for good. An error means
-// that the partner is away.
-func (x *Exchange) deliverNext(ctx context.Context, p partner.Partner, from blobstore.Key) (key blobstore.Key, later bool, err error) {
-	t, key, err := x.nextWaiting(ctx, p.Org, record.LaneDoc, from)
-	switch {
-	case key == "":
-		return key, false, err
-	case err != nil:
-		x.logFailure(p.Org, docWork, err)
-		return key, true, ctx.Err()
-	case x.Now().UnixMilli() >= t.Expires:
-		return key, false, x.giveUp(ctx, t.ID, Failed, reasonExpired)
-	}
-	err = x.deliver(ctx, p, t)
-	var r *refusedError
-	switch {
-	case err == nil:
-		return key, false, nil
-	case errors.As(err, &r) && !r.Retry:
-		return key, false, x.giveUp(ctx, t.ID, Failed, knownReason(r.Reason))
-	case errors.As(err, &r):
-		x.Log.Info("a partner takes a document later", "transfer", t.ID, "reason", record.Printable(r.Reason, 80))
-		return key, true, nil
-	case ctx.Err() != nil || errors.Is(err, errAway):
-		return key, false, err
-	}
-	x.logFailure(p.Org, docWork, err)
-	return key, true, nil
-}
-
 // nextWaiting finds the oldest transfer that waits in a lane from a place in
-// its queue on; its own place is "" if there is none.
-func (x *Exchange) nextWaiting(ctx context.Context, org record.OrgID, lane record.Lane, from blobstore.Key) (t Transfer, key blobstore.Key, err error) {
+// its queue on, and not in one of those; its own place is "" if there is none.
+func (x *Exchange) nextWaiting(ctx context.Context, org record.OrgID, lane record.Lane, from blobstore.Key, but func(blobstore.Key) bool) (t Transfer, key blobstore.Key, err error) {
 	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
 		key = ""
 		for e, err := range tx.Scan(laneKey(tx, prefixQueue, org, lane), from, false) {
 			if err != nil {
 				return err
+			}
+			if but(e.Key) {
+				continue
 			}
 			w, err := parseWaiting(e.Value)
 			if err != nil {
