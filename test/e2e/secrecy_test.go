@@ -287,7 +287,7 @@ func TestAMarkIsFoundInAnyEncoding(t *testing.T) {
 			}
 		}
 	}
-	if found := m.in(bytes.Repeat(value[:len(value)-1], 3)); len(found) != 0 {
+	if found := m.in(bytes.Repeat(value[:len(value)/2], 5)); len(found) != 0 { // all but the end could be followed by it, by chance
 		t.Errorf("found in what does not hold it: %v", found)
 	}
 }
