@@ -45,6 +45,7 @@ const (
 	answerTimeout   = time.Minute
 	continueTimeout = 2 * time.Second // for the go-ahead before a body is sent
 	maxAnswer       = 32 << 20        // bytes of JSON; a page of 1,000 transfers has 1 MB
+	maxIdle         = 128             // connections that are kept for the next calls; net/http would keep 2
 )
 
 // New makes a client; it does not connect yet.
@@ -67,6 +68,7 @@ func New(c Config) (*Client, error) {
 		},
 		TLSHandshakeTimeout:   dialTimeout,
 		ExpectContinueTimeout: continueTimeout,
+		MaxIdleConnsPerHost:   maxIdle,
 		IdleConnTimeout:       time.Minute,
 		DisableCompression:    true, // lengths and digests are of the bytes as they are
 	}

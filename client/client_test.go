@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -206,5 +209,44 @@ func TestContentThatIsNotWhatWasAnnounced(t *testing.T) {
 		if err != nil && record.KindOf(err) != v.kind {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestManyCallersKeepTheirConnections(t *testing.T) {
+	const callers, rounds = 64, 5
+	var connections atomic.Int64
+	var here sync.WaitGroup // all callers of a round
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		here.Done()
+		here.Wait() // so each has a connection of its own
+		fmt.Fprint(w, "[]")
+	}))
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	srv.Start()
+	t.Cleanup(srv.Close)
+	c, err := New(Config{API: srv.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	for range rounds {
+		here.Add(callers)
+		var all sync.WaitGroup
+		for range callers {
+			all.Go(func() {
+				if _, err := c.Partners(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	// One may go back to its pool a moment after its caller has gone on.
+	if n := connections.Load(); n > 2*callers {
+		t.Errorf("%d connections for %d callers who called %d times", n, callers, rounds)
 	}
 }
