@@ -3,7 +3,6 @@ package e2e
 import (
 	"os"
 	"runtime"
-	"sync"
 	"testing"
 	"time"
 
@@ -30,7 +29,7 @@ func TestMemoryDoesNotGrowWithADocument(t *testing.T) {
 	}
 	party.Pair(a, b)
 	d := party.Document{Seed: "large", Size: party.SizeOf(t, envMemory, 256)}
-	peakA, peakB := watchMemory(t, a), watchMemory(t, b)
+	peakA, peakB := a.WatchMemory(), b.WatchMemory()
 	begun := time.Now()
 	id := a.SendDocument(b, d)
 	queued := time.Since(begun)
@@ -65,41 +64,6 @@ func idle(t *testing.T, orgs ...*party.Org) {
 	for _, o := range orgs {
 		used := o.ProcessorTime() - before[o]
 		t.Logf("%s: %s of processor time in %s of idleness", o.Name, used, span)
-	}
-}
-
-// watchMemory samples a daemon's memory until the function that it returns is
-// called, which gives the peak.
-func watchMemory(t *testing.T, o *party.Org) func() int64 {
-	pid := o.Process.Cmd.Process.Pid
-	stop := make(chan struct{})
-	var peak int64
-	var samples int
-	var failure error
-	var owned sync.WaitGroup
-	owned.Go(func() {
-		tick := time.NewTicker(10 * time.Millisecond)
-		defer tick.Stop()
-		for failure == nil {
-			var now int64
-			now, failure = party.Memory(pid)
-			peak, samples = max(peak, now), samples+1
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-			}
-		}
-	})
-	return func() int64 {
-		t.Helper()
-		close(stop)
-		owned.Wait()
-		party.Check(t, failure)
-		if samples < 20 || peak < 1<<20 {
-			t.Errorf("%d samples with a peak of %d are no measurement", samples, peak)
-		}
-		return peak
 	}
 }
 

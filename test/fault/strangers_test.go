@@ -37,18 +37,18 @@ var (
 func besieged(t *testing.T) (a, b *party.Org, s *stranger) {
 	t.Helper()
 	a, b = party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
-	cable{delay: time.Millisecond}.connect(t, random(t), a, b)
+	party.Cable{Delay: time.Millisecond}.Connect(t, random(t), a, b)
 	for _, addr := range ofOthers {
-		run(t, "ip", "-n", namespace(b), "address", "add", addr.String()+"/32", "dev", device)
+		party.Run(t, "ip", "-n", namespace(b), "address", "add", addr.String()+"/32", "dev", party.CableDevice)
 	}
-	run(t, "ip", "-n", namespace(a), "route", "add", "10.77.0.0/16", "dev", device)
+	party.Run(t, "ip", "-n", namespace(a), "route", "add", "10.77.0.0/16", "dev", party.CableDevice)
 	a.Start()
 	b.Start()
 	party.Pair(a, b)
 	return a, b, newStranger(t, namespace(b), a, ofAttacked)
 }
 
-// namespace is where connect has an organisation's daemon run.
+// namespace is where Cable.Connect has an organisation's daemon run.
 func namespace(o *party.Org) string { return o.Under[len(o.Under)-1] }
 
 // behind makes a partner of a that can't be dialled, behind b's address, with

@@ -2,11 +2,13 @@ package party
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -23,11 +25,12 @@ import (
 
 // The test binary is the daemon, too, if these are set.
 const (
-	envDir   = "DXD_PARTY_DIR"    // the state directory to run on
-	envPoint = "DXD_PARTY_DIE_AT" // the commit point at which the process dies
-	envNth   = "DXD_PARTY_DIE_ON" // when it comes there for this time, from 1
-	envRetry = "DXD_PARTY_RETRY"  // if set, the pauses between attempts are those of users' daemons
-	envClock = "DXD_PARTY_CLOCK"  // the file that says how wrong its clock is; it is read again on SIGUSR1
+	envDir     = "DXD_PARTY_DIR"     // the state directory to run on
+	envPoint   = "DXD_PARTY_DIE_AT"  // the commit point at which the process dies
+	envNth     = "DXD_PARTY_DIE_ON"  // when it comes there for this time, from 1
+	envRetry   = "DXD_PARTY_RETRY"   // if set, the pauses between attempts are those of users' daemons
+	envClock   = "DXD_PARTY_CLOCK"   // the file that says how wrong its clock is; it is read again on SIGUSR1
+	envProfile = "DXD_PARTY_PROFILE" // the file for a processor profile, if there is to be one
 )
 
 // Main is the TestMain of a suite over processes: it runs the tests, or is one
@@ -77,6 +80,11 @@ func runDaemon(dir string) error {
 		return err
 	}
 	tellGoroutines()
+	stopProfile, err := profileTo(os.Getenv(envProfile))
+	if err != nil {
+		return err
+	}
+	defer stopProfile()
 	return daemon.Run(ctx, daemon.Options{
 		Dir: d, Config: c, Keys: keys, Log: c.Log.Logger(os.Stderr), Seam: dieAt(exchange.Point(os.Getenv(envPoint)), nth), Now: now,
 		Retry: pauses(os.Getenv(envRetry) != ""),
@@ -89,6 +97,25 @@ func pauses(users bool) exchange.Retry {
 		return exchange.Retry{}
 	}
 	return exchange.Retry{First: 20 * time.Millisecond, Longest: 500 * time.Millisecond}
+}
+
+// profileTo writes a processor profile of all that follows, unless the name is
+// empty.
+func profileTo(name string) (stop func(), err error) {
+	if name == "" {
+		return func() {}, nil
+	}
+	file, err := os.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = file.Close() // pprof tells of no error either
+	}, nil
 }
 
 // dieAt kills the process when it comes to a commit point for the nth time, as

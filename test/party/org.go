@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -37,6 +38,8 @@ type Org struct {
 	Clock   time.Duration // by how much its daemon's clock is ahead
 	Patient bool          // its daemon pauses between attempts as those of users do
 	Under   []string      // the command that starts the daemon, if its process is not to be started directly
+	Program []string      // the daemon and what it is told, if it is not to be the test's own binary
+	Profile string        // file for a processor profile of the test's own binary, until it is stopped
 	Process *Process
 }
 
@@ -89,8 +92,14 @@ func (o *Org) launchAsItIs() {
 	if o.Patient {
 		retry = "patient"
 	}
-	o.Process = launch(o.T, o.Log, o.Under, envRetry+"="+retry,
-		envDir+"="+o.Dir, envPoint+"="+string(o.DieAt), envNth+"="+strconv.Itoa(max(1, o.DieOn)), envClock+"="+o.clockFile())
+	program := o.Program
+	if program == nil {
+		self, err := os.Executable()
+		Check(o.T, err)
+		program = []string{self}
+	}
+	o.Process = launch(o.T, o.Log, slices.Concat(o.Under, program), envRetry+"="+retry,
+		envDir+"="+o.Dir, envPoint+"="+string(o.DieAt), envNth+"="+strconv.Itoa(max(1, o.DieOn)), envClock+"="+o.clockFile(), envProfile+"="+o.Profile)
 }
 
 func (o *Org) clockFile() string { return o.Dir + ".clock" }

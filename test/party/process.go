@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -32,13 +31,10 @@ type Process struct {
 }
 
 // launch starts a daemon and does not wait for it. It dies with the test.
-func launch(t testing.TB, logFile string, under []string, env ...string) *Process {
+func launch(t testing.TB, logFile string, command []string, env ...string) *Process {
 	t.Helper()
-	self, err := os.Executable()
-	Check(t, err)
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	Check(t, err)
-	command := slices.Concat(under, []string{self})
 	p := &Process{Cmd: exec.Command(command[0], command[1:]...), Log: &watchedLog{file: log, Ready: make(chan struct{})}, Gone: make(chan struct{})}
 	p.Cmd.Env = append(os.Environ(), env...)
 	p.Cmd.Stderr = p.Log

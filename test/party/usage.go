@@ -1,13 +1,52 @@
 package party
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
+
+// WatchMemory samples a daemon's memory until the function that it returns is
+// called, which gives the peak. The daemon has to live until then.
+func (o *Org) WatchMemory() (peak func() int64) {
+	pid := o.Process.Cmd.Process.Pid
+	stop := make(chan struct{})
+	var highest int64
+	var failure error
+	var owned sync.WaitGroup
+	owned.Go(func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for failure == nil {
+			var now int64
+			now, failure = Memory(pid)
+			highest = max(highest, now)
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+		}
+	})
+	end := sync.OnceFunc(func() { close(stop); owned.Wait() })
+	o.T.Cleanup(end)
+	return func() int64 {
+		o.T.Helper()
+		end()
+		Check(o.T, failure)
+		if highest < 1<<20 {
+			o.T.Errorf("a peak of %d bytes is no measurement", highest)
+		}
+		return highest
+	}
+}
 
 // Memory is RssAnon + RssShmem in bytes (proc_pid_status(5)): what is mapped
 // from files counts as the page cache's.
@@ -56,22 +95,26 @@ func (o *Org) OpenFiles() int {
 	return len(fds)
 }
 
-// ProcessorTime is utime + stime (proc_pid_stat(5)) of the daemon, in ticks of
-// 10 ms.
-func (o *Org) ProcessorTime() time.Duration {
+// ProcessorTime is what the threads of the daemon that live have used
+// (/proc/PID/task/TID/schedstat), which is finer than the ticks of its stat. Go
+// ends a thread hardly ever.
+func (o *Org) ProcessorTime() (used time.Duration) {
 	o.T.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", o.Process.Cmd.Process.Pid))
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", o.Process.Cmd.Process.Pid))
 	Check(o.T, err)
-	_, rest, found := strings.Cut(string(stat), ") ") // the name may hold spaces
-	fields := strings.Fields(rest)
-	if !found || len(fields) < 13 {
-		o.T.Fatalf("not a process's stat: %s", stat)
-	}
-	var ticks int64
-	for _, f := range fields[11:13] {
-		n, err := strconv.ParseInt(f, 10, 64)
+	for _, name := range threads {
+		stat, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it has just ended
+		}
 		Check(o.T, err)
-		ticks += n
+		nanoseconds, _, _ := strings.Cut(string(stat), " ")
+		n, err := strconv.ParseInt(nanoseconds, 10, 64)
+		Check(o.T, err)
+		used += time.Duration(n)
 	}
-	return time.Duration(ticks) * 10 * time.Millisecond
+	if used == 0 {
+		o.T.Fatal("a process that has used no processor time is none")
+	}
+	return used
 }
