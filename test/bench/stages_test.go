@@ -61,11 +61,10 @@ type stages struct {
 	file string // the document
 	size int64
 
-	sealed     []byte // some of it, sealed
-	identity   *age.X25519Identity
-	tcp, quic  wire
-	costs      map[string]Cost // of this run
-	sealedSize int64
+	sealed    []byte // some of it, sealed
+	identity  *age.X25519Identity
+	tcp, quic wire
+	costs     map[string]Cost // of this run
 }
 
 // wire is a stream between two hosts.
