@@ -78,6 +78,7 @@ func (a *app) getToFile(ctx context.Context, c *client.Client, id record.Transfe
 	if err != nil {
 		return err
 	}
+	file.known = content.Digest // none of a sealed one
 	bar := a.progress("writing", content.Size)
 	defer bar.done()
 	if err := file.fill(bar.reader(content)); err != nil {

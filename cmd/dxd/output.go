@@ -18,10 +18,11 @@ import (
 // output is a file that is written whole or not at all.
 type output struct {
 	*statedir.File
-	path string
-	over bool // may take the place of a file
-	hash hash.Hash
-	size int64
+	path  string
+	over  bool // may take the place of a file
+	hash  hash.Hash
+	known record.Digest // of what comes from a reader that compares it: it is not hashed once more
+	size  int64
 }
 
 // outputPath is where -o leads: into a directory under the given name, which
@@ -53,7 +54,7 @@ func newOutput(path string, over bool) (*output, error) {
 		return nil, err
 	}
 	f, err := statedir.NewFile(path, 0o600)
-	return &output{f, path, over, sha256.New(), 0}, unreadable(err)
+	return &output{File: f, path: path, over: over, hash: sha256.New()}, unreadable(err)
 }
 
 // makeFolder makes the folder that the file is to stand in, but not those above.
@@ -84,7 +85,9 @@ func mayPlace(path string, over bool) error {
 
 func (o *output) Write(p []byte) (int, error) {
 	n, err := o.File.Write(p)
-	o.hash.Write(p[:n])
+	if o.known.IsZero() {
+		o.hash.Write(p[:n])
+	}
 	o.size += int64(n)
 	return n, err
 }
@@ -101,4 +104,9 @@ func (o *output) fill(r io.Reader) (err error) {
 	return o.Commit()
 }
 
-func (o *output) sha256() string { return hex.EncodeToString(o.hash.Sum(nil)) }
+func (o *output) sha256() string {
+	if !o.known.IsZero() {
+		return o.known.Hex()
+	}
+	return hex.EncodeToString(o.hash.Sum(nil))
+}
