@@ -26,7 +26,7 @@ func document(n int64) []byte {
 }
 
 // sealed seals a document in writes of an odd size.
-func sealed(t *testing.T, plain []byte) (crypto.FileKey, []byte) {
+func sealed(t testing.TB, plain []byte) (crypto.FileKey, []byte) {
 	t.Helper()
 	var body bytes.Buffer
 	w, err := crypto.SealBody(&body)

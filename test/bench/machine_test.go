@@ -25,14 +25,12 @@ var parts = []string{
 	"github.com/quic-go/quic-go", "github.com/dgraph-io/badger/v4",
 }
 
-// machine says where and with what was measured.
+// machine says where and with what is measured.
 func machine(t *testing.T) []Fact {
 	t.Helper()
 	var name unix.Utsname
 	party.Check(t, unix.Uname(&name))
 	memory := fieldOf(t, "/proc/meminfo", "MemTotal")
-	load, err := os.ReadFile("/proc/loadavg")
-	party.Check(t, err)
 	return []Fact{
 		{"when", time.Now().UTC().Format("2006-01-02 15:04 UTC")},
 		{"commit", commit()},
@@ -45,8 +43,15 @@ func machine(t *testing.T) []Fact {
 		{"Go", runtime.Version()},
 		{"modules", versions(t)},
 		{"form", fmt.Sprintf("%d runs, %d MiB, %d messages", *runs, *sizeMiB, *count)},
-		{"load at the end", strings.Join(strings.Fields(string(load))[:3], " ")},
 	}
+}
+
+// load is the machine's, averaged over 1, 5 and 15 minutes.
+func load(t *testing.T, when string) Fact {
+	t.Helper()
+	text, err := os.ReadFile("/proc/loadavg")
+	party.Check(t, err)
+	return Fact{"load " + when, strings.Join(strings.Fields(string(text))[:3], " ")}
 }
 
 // fieldOf reads "name : value" from a file of /proc.

@@ -55,7 +55,7 @@ func TestBench(t *testing.T) {
 	}
 	program = filepath.Join(t.TempDir(), "dxd")
 	command(t, "go", "build", "-o", program, "dxd/cmd/dxd")
-	s := &suite{wanted: wanted}
+	s := &suite{wanted: wanted, facts: append(machine(t), load(t, "before"))}
 	for _, g := range groups {
 		rows := slices.DeleteFunc(slices.Clone(g.rows), func(r Row) bool { return !wanted.MatchString(r.Name) })
 		if len(rows) == 0 || g.long && !*long {
@@ -85,6 +85,7 @@ var groups = []group{bulk, messages, documents, start, crowd, large, journal, li
 // suite is what was found so far.
 type suite struct {
 	wanted   *regexp.Regexp
+	facts    []Fact
 	rows     []Row
 	measures []*Measure
 	peaks    []peak
@@ -129,7 +130,7 @@ func (s *suite) measured(name string) *Measure {
 
 // write prints the table, and writes it to files if that is asked for.
 func (s *suite) write(t *testing.T) {
-	r := Report{Machine: machine(t), Rows: s.rows}
+	r := Report{Machine: append(s.facts, load(t, "after")), Rows: s.rows}
 	for i := range r.Rows {
 		if r.Rows[i].Value == nil && r.Rows[i].Note == "" {
 			r.Rows[i].Note = "it failed: see the log"
