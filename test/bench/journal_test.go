@@ -27,6 +27,7 @@ func measureJournal(t *testing.T, s *suite) {
 	p.crowd(t, s, "messages to begin with", few, p.message)
 	listFew, rateFew := p.busy(t, s, "few")
 	p.crowd(t, s, "messages that fill the journal", max(few, *transfers-few), p.message)
+	p.settled(t)
 	listMany, rateMany := p.busy(t, s, "many")
 	var list, rate, ready []float64
 	for i := range listMany {
@@ -47,6 +48,25 @@ func measureJournal(t *testing.T, s *suite) {
 	s.found("journal-list", note, list...)
 	s.found("journal-messages", note, rate...)
 	s.found("journal-start", note, ready...)
+}
+
+// settled waits until the daemons are done with what the messages left them to
+// do: what is measured next is what the number of transfers costs, and not the
+// pace at which they came. After a minute it goes on in any case, and says so.
+func (p pair) settled(t *testing.T) {
+	t.Helper()
+	const window, quiet = time.Second, 50 * time.Millisecond
+	used := func() time.Duration { return p.a.ProcessorTime() + p.b.ProcessorTime() }
+	for begun, before := time.Now(), used(); time.Since(begun) < party.Patience; {
+		<-time.After(window)
+		now := used()
+		if now-before < quiet {
+			t.Logf("quiet after %s", time.Since(begun).Round(window))
+			return
+		}
+		before = now
+	}
+	t.Logf("not quiet within %s", party.Patience)
 }
 
 // busy gives how many seconds it takes to list a page, and how many messages
