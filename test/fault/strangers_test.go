@@ -39,17 +39,14 @@ func besieged(t *testing.T) (a, b *party.Org, s *stranger) {
 	a, b = party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
 	party.Cable{Delay: time.Millisecond}.Connect(t, random(t), a, b)
 	for _, addr := range ofOthers {
-		party.Run(t, "ip", "-n", namespace(b), "address", "add", addr.String()+"/32", "dev", party.CableDevice)
+		party.Run(t, "ip", "-n", party.Namespace(b), "address", "add", addr.String()+"/32", "dev", party.CableDevice)
 	}
-	party.Run(t, "ip", "-n", namespace(a), "route", "add", "10.77.0.0/16", "dev", party.CableDevice)
+	party.Run(t, "ip", "-n", party.Namespace(a), "route", "add", "10.77.0.0/16", "dev", party.CableDevice)
 	a.Start()
 	b.Start()
 	party.Pair(a, b)
-	return a, b, newStranger(t, namespace(b), a, ofAttacked)
+	return a, b, newStranger(t, party.Namespace(b), a, ofAttacked)
 }
-
-// namespace is where Cable.Connect has an organisation's daemon run.
-func namespace(o *party.Org) string { return o.Under[len(o.Under)-1] }
 
 // behind makes a partner of a that can't be dialled, behind b's address, with
 // a user's patience.

@@ -43,7 +43,7 @@ func (c Cable) Connect(t testing.TB, draw *rand.Rand, a, b *Org) {
 		Run(t, "ip", "-n", name, "link", "set", "lo", "up")
 		// Not `ip netns exec`: that makes a mount namespace, too, in which the
 		// disks of other tests stay mounted when those unmount them.
-		o.Under = []string{"nsenter", "--net=/run/netns/" + name, "--"}
+		o.Under = []string{"nsenter", inNetwork + name, "--"}
 		o.Config["listen"] = fmt.Sprintf(`["/ip4/%s/tcp/%d", "/ip4/%s/udp/%d/quic-v1"]`, ours, o.Port, ours, o.Port)
 		delete(o.Config, "announce")
 	}
@@ -61,6 +61,11 @@ func (c Cable) Connect(t testing.TB, draw *rand.Rand, a, b *Org) {
 		owned.Wait()
 	})
 }
+
+const inNetwork = "--net=/run/netns/"
+
+// Namespace is where Connect has an organisation's daemon run.
+func Namespace(o *Org) string { return strings.TrimPrefix(o.Under[1], inNetwork) }
 
 type packet struct {
 	due  time.Time
