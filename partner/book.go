@@ -70,6 +70,9 @@ type entry struct {
 // Open reads the book.
 func Open(ctx context.Context, c Config) (*Book, error) {
 	b := &Book{Config: c, cards: map[record.RecordID]record.Signed[record.Card]{}}
+	if err := alignStandings(ctx, c.Journal); err != nil {
+		return b, err
+	}
 	return b, b.reload(ctx)
 }
 

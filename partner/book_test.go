@@ -346,3 +346,41 @@ func TestOurCardFileIsSignedAnewOnlyWhenItMust(t *testing.T) {
 		t.Error("not signed anew after a day")
 	}
 }
+
+func TestAStandingThatAnotherVersionDidNotWriteIsWrittenAnew(t *testing.T) {
+	h, globex, acme := newHome(t), newOrg(t), newOrg(t)
+	h.has(file(t, globex.card(nil)), "globex")
+	h.has(file(t, acme.card(nil)), "acme")
+	required := func(o *org) (err error) {
+		check(t, h.store.View(t.Context(), func(tx blobstore.ReadTx) error {
+			err = partner.Require(tx, o.id(), h.Now())
+			return nil
+		}))
+		return err
+	}
+	for i, was := range []string{"", `{"state":"suspended","expires":1}`, `{}`} {
+		check(t, h.store.Update(t.Context(), func(tx blobstore.Tx) error {
+			for e, err := range tx.Scan("p/s/", "", false) {
+				if err != nil {
+					return err
+				}
+				if was == "" {
+					err = tx.Delete(e.Key)
+				} else {
+					err = tx.Set(e.Key, []byte(was))
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		if required(globex) == nil {
+			t.Fatalf("%d: the standing does not count", i)
+		}
+		h.open(h.store)
+		if g, a := required(globex), required(acme); g != nil || a != nil {
+			t.Errorf("%d: after a start: %v, %v", i, g, a)
+		}
+	}
+}

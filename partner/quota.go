@@ -72,11 +72,11 @@ func (b *Book) SetLimits(ctx context.Context, alias string, l Limits) (Partner, 
 // QuotaOf is the quota of a partner as of this transaction, where others is
 // that of all. Whoever is not known has that of all.
 func QuotaOf(tx blobstore.ReadTx, org record.OrgID, others Quota) (Quota, error) {
-	r, err := getRow(tx, org)
+	s, err := getStanding(tx, org)
 	if record.KindOf(err) == record.NotFound {
 		return others, nil
 	}
-	return r.Limits.Over(others), err
+	return s.Limits.Over(others), err
 }
 
 // Usage is what a partner has used up of what lasts.

@@ -1,6 +1,8 @@
 package partner
 
 import (
+	"context"
+	"reflect"
 	"time"
 
 	"dxd/blobstore"
@@ -9,13 +11,15 @@ import (
 )
 
 // The room's keys: p/self (our own card), p/c/<card> (every card that was ever
-// accepted), p/o/<organisation> (a row each), p/a/<alias> (its organisation).
+// accepted), p/o/<organisation> (a row each), p/s/<organisation> (its standing),
+// p/a/<alias> (its organisation).
 // Cards, organisations and aliases stand in keys only as the journal's index.
 const (
 	KeyPrefix    blobstore.Key = "p/" // begins them all
 	keySelf      blobstore.Key = "p/self"
 	prefixCards  blobstore.Key = "p/c/"
 	prefixRows   blobstore.Key = "p/o/"
+	prefixStand  blobstore.Key = "p/s/"
 	prefixAlias  blobstore.Key = "p/a/"
 	cardValidity               = 2 * 365 * 24 * time.Hour
 )
@@ -35,6 +39,14 @@ type row struct {
 	Limits   Limits            `json:"limits,omitzero"`
 }
 
+// standing is what of a row each transfer asks for. It stands once more by
+// itself, since a row holds a card, of some kilobytes.
+type standing struct {
+	State   State  `json:"state"`
+	Expires int64  `json:"expires"`
+	Limits  Limits `json:"limits,omitzero"`
+}
+
 // rawRow is a row with the bytes that it was read from.
 type rawRow struct {
 	row
@@ -43,6 +55,10 @@ type rawRow struct {
 
 func rowKey(tx blobstore.ReadTx, org record.OrgID) blobstore.Key {
 	return prefixRows + tx.Index("org", []byte(org.Key()))
+}
+
+func standingKey(tx blobstore.ReadTx, org record.OrgID) blobstore.Key {
+	return prefixStand + tx.Index("org", org.Key())
 }
 
 func aliasKey(tx blobstore.ReadTx, alias string) blobstore.Key {
@@ -60,11 +76,15 @@ func decodeRow(raw []byte) (rawRow, error) {
 	if err := record.Load(raw, &r.row); err != nil {
 		return r, record.Errorf(record.Damaged, "the row of a partner: %w", err)
 	}
-	switch r.State {
+	return r, r.State.check()
+}
+
+func (s State) check() error {
+	switch s {
 	case Active, Suspended, Removed:
-		return r, nil
+		return nil
 	}
-	return r, record.Errorf(record.Damaged, "a partner in the unknown state %q", r.State)
+	return record.Errorf(record.Damaged, "a partner in the unknown state %q", s)
 }
 
 func getRow(tx blobstore.ReadTx, org record.OrgID) (rawRow, error) {
@@ -73,6 +93,54 @@ func getRow(tx blobstore.ReadTx, org record.OrgID) (rawRow, error) {
 		return rawRow{}, err
 	}
 	return decodeRow(raw)
+}
+
+func (r row) standing() standing { return standing{r.State, r.Expires, r.Limits} }
+
+// getStanding reads the standing of a partner.
+func getStanding(tx blobstore.ReadTx, org record.OrgID) (s standing, err error) {
+	raw, err := tx.Get(standingKey(tx, org))
+	if err != nil {
+		return s, err
+	}
+	if err := record.Load(raw, &s); err != nil {
+		return s, record.Errorf(record.Damaged, "the standing of a partner: %w", err)
+	}
+	return s, s.State.check()
+}
+
+// alignStandings writes the standings of rows that another version wrote last,
+// which knew of none.
+func alignStandings(ctx context.Context, j blobstore.Journal) error {
+	var off []rawRow
+	err := j.View(ctx, func(tx blobstore.ReadTx) error {
+		rows, err := scanRows(tx)
+		if err != nil {
+			return err
+		}
+		off = nil
+		for _, r := range rows {
+			s, err := getStanding(tx, r.Org)
+			if kind := record.KindOf(err); err != nil && kind != record.NotFound && kind != record.Damaged {
+				return err
+			}
+			if err != nil || !reflect.DeepEqual(s, r.standing()) {
+				off = append(off, r)
+			}
+		}
+		return nil
+	})
+	if err != nil || len(off) == 0 {
+		return err
+	}
+	return j.Update(ctx, func(tx blobstore.Tx) error {
+		for _, r := range off {
+			if err := r.putStanding(tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func scanRows(tx blobstore.ReadTx) ([]rawRow, error) {
@@ -99,10 +167,21 @@ func (r rawRow) put(tx blobstore.Tx) error {
 	if err := tx.Set(rowKey(tx, r.Org), raw); err != nil {
 		return err
 	}
+	if err := r.putStanding(tx); err != nil {
+		return err
+	}
 	if r.State != Removed {
 		return tx.Set(aliasKey(tx, r.Alias), r.Org.Key())
 	}
 	return r.freeAlias(tx)
+}
+
+func (r row) putStanding(tx blobstore.Tx) error {
+	raw, err := record.Marshal(r.standing())
+	if err != nil {
+		return err
+	}
+	return tx.Set(standingKey(tx, r.Org), raw)
 }
 
 // put writes the row, and tells of it if more than an address is new.
@@ -204,14 +283,14 @@ func Init(tx blobstore.Tx, keys *crypto.Keyring, name string, now time.Time) (re
 // card, as of this transaction. Otherwise the error is of kind Refused and
 // does not say why, since it may be told to the partner.
 func Require(tx blobstore.ReadTx, org record.OrgID, now time.Time) error {
-	r, err := getRow(tx, org)
+	s, err := getStanding(tx, org)
 	if record.KindOf(err) == record.NotFound {
 		return errNotActive()
 	}
 	if err != nil {
 		return err
 	}
-	if r.State != Active || now.UnixMilli() >= r.Expires {
+	if s.State != Active || now.UnixMilli() >= s.Expires {
 		return errNotActive()
 	}
 	return nil
