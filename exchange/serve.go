@@ -82,11 +82,12 @@ func (x *Exchange) serve(ctx context.Context, s Stream, f func(from partner.Part
 	f(from, newLink(s))
 }
 
-// regret notes that a partner's transfer did not come to its end, and warns if
-// that is our own disk's fault, at the pace of complain: the partner tries
-// again and again, and tells nobody here.
+// regret notes that a partner's transfer did not come to its end. If there is
+// something that people can do about it, as with a disk that turned read-only, it
+// warns, at the pace of complain: the partner tries again and again, and tells
+// nobody here. That a link broke is no news.
 func (x *Exchange) regret(ctx context.Context, org record.OrgID, err error) {
-	if record.KindOf(err) == record.Unavailable && ctx.Err() == nil && x.guests.mayComplain(org, x.Now()) {
+	if record.KindOf(err) == record.Unavailable && record.Hint(err) != "" && ctx.Err() == nil && x.guests.mayComplain(org, x.Now()) {
 		x.Log.Error("couldn't take a partner's transfer", "error", err)
 		return
 	}

@@ -57,6 +57,20 @@ func TestAPartnerCantFillTheLog(t *testing.T) {
 	}
 }
 
+func TestALinkThatBreaksIsNoNewsAndADiskThatTakesNothingIs(t *testing.T) {
+	var log strings.Builder
+	x := &Exchange{Config: Config{Now: time.Now, Log: slog.New(slog.NewTextHandler(&log, nil))}}
+	x.guests.of = map[record.OrgID]*guest{}
+	x.regret(t.Context(), record.OrgID{}, record.Errorf(record.Unavailable, "the stream is gone"))
+	if log.Len() > 0 {
+		t.Errorf("the log at info level:\n%s", log.String())
+	}
+	x.regret(t.Context(), record.OrgID{}, record.WithHint(record.Errorf(record.Unavailable, "read-only"), "see to the disk"))
+	if !strings.Contains(log.String(), "level=ERROR") {
+		t.Errorf("the log at info level:\n%s", log.String())
+	}
+}
+
 func TestAPartnerCantFillTheJournalWithAlarms(t *testing.T) {
 	now := time.Now()
 	x := &Exchange{Config: Config{Journal: newStore(t), Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}}

@@ -30,6 +30,7 @@ type deed struct {
 	mu     *sync.Mutex       // the pair's, guards what follows
 	id     record.TransferID // zero until it was accepted
 	undone bool              // what became of it was put back, see past
+	again  bool              // it waited in the copy, and is delivered once more
 }
 
 // pair is two organisations under load, in both directions.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"dxd/api/apitype"
+	"dxd/exchange"
 	"dxd/record"
 	"dxd/test/party"
 )
@@ -37,11 +38,16 @@ func (p *pair) putBack() {
 		defer p.mu.Unlock()
 		for _, d := range p.deeds {
 			was, is := p.past.copied[d.id].State, b.items[d.id].State
-			again := d.from == p.b && (was == "queued" || was == "sending") && is != "cancelled" // and the same comes of it
-			d.undone = was != is && is != "receiving" && !again
+			d.again = d.from == p.b && (was == "queued" || was == "sending") && is != "cancelled" // and the same comes of it
+			d.undone = was != is && is != "receiving" && !d.again
 		}
 	})
 	p.past.restore()
+}
+
+// forgot tells whether the copy knew of a transfer only that it was on its way in.
+func (o *past) forgot(id record.TransferID) bool {
+	return o != nil && o.copied[id].State == string(exchange.Receiving)
 }
 
 // with adds what was lost to the numbers that are there.
