@@ -3,6 +3,7 @@ package exchange
 import (
 	"crypto/sha256"
 	"io"
+	"runtime"
 	"sync"
 
 	"dxd/record"
@@ -14,6 +15,7 @@ import (
 type block struct {
 	data [chunkSize]byte
 	n    int
+	wire int // bytes that it took on the wire, if it came from there
 }
 
 // blocks are kept for reuse: the system clears each page of fresh memory when
@@ -45,6 +47,7 @@ func (d *digester) run() {
 	for b := range d.work {
 		hash.Write(b.bytes())
 		b.giveBack()
+		runtime.Gosched() // whoever moves the next ones goes first
 	}
 	d.result <- record.Digest(hash.Sum(nil))
 }
@@ -81,6 +84,7 @@ func (d *digester) copy(w io.Writer, r io.Reader) error {
 			}
 		}
 		d.add(b)
+		runtime.Gosched()
 		if end == io.EOF {
 			return nil
 		}

@@ -91,11 +91,11 @@ func TestACopyEndsWithItsReaderAndItsWriter(t *testing.T) {
 
 func TestAFeedGivesWhatWasWrittenThenWhyItEnded(t *testing.T) {
 	for _, why := range []error{nil, context.Canceled} {
-		f := newFeed()
+		f := newFeed(4)
 		sent := make([]byte, 3*chunkSize+5) // has room
 		rand.Read(sent)
-		if n, err := f.Write(sent); n != len(sent) || err != nil {
-			t.Fatal(n, err)
+		if err := inBlocks(sent, f.give); err != nil {
+			t.Fatal(err)
 		}
 		f.end(why)
 		f.end(errors.New("too late"))
@@ -108,9 +108,9 @@ func TestAFeedGivesWhatWasWrittenThenWhyItEnded(t *testing.T) {
 
 func TestAWriterIsToldThatNobodyReadsAnyMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFeed()
+		f := newFeed(4)
 		go close(f.gone)
-		if _, err := f.Write(make([]byte, (feedBlocks+1)*chunkSize)); err != errGone {
+		if err := inBlocks(make([]byte, 5*chunkSize), f.give); err != errGone {
 			t.Error(err)
 		}
 	})

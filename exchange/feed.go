@@ -16,31 +16,35 @@ type feed struct {
 	read  int
 }
 
-// feedBlocks is room for a frame.
-const feedBlocks = bodyFrame / chunkSize
-
-func newFeed() *feed {
-	return &feed{work: make(chan *block, feedBlocks), gone: make(chan struct{}), why: io.EOF}
+func newFeed(room int) *feed {
+	return &feed{work: make(chan *block, room), gone: make(chan struct{}), why: io.EOF}
 }
 
 // errGone says that nobody reads any more.
 var errGone = errors.New("nobody reads what is written")
 
-// Write fails, soon, once the reader has ended.
-func (f *feed) Write(p []byte) (n int, err error) {
-	for n < len(p) {
+// give hands the next block on. It fails, soon, once the reader has ended.
+func (f *feed) give(b *block) error {
+	select {
+	case f.work <- b:
+		return nil
+	case <-f.gone:
+		b.giveBack()
+		return errGone
+	}
+}
+
+// inBlocks copies all of p into blocks.
+func inBlocks(p []byte, take func(*block) error) error {
+	for len(p) > 0 {
 		b := newBlock()
-		m := copy(b.data[:], p[n:])
-		b.n = m
-		select {
-		case f.work <- b:
-			n += m
-		case <-f.gone:
-			b.giveBack()
-			return n, errGone
+		b.n = copy(b.data[:], p)
+		p = p[b.n:]
+		if err := take(b); err != nil {
+			return err
 		}
 	}
-	return n, nil
+	return nil
 }
 
 // end says that no more will be written, or with an error that what was is not
@@ -56,16 +60,24 @@ func (f *feed) end(why error) {
 	close(f.work)
 }
 
-// Read is io.Reader's.
-func (f *feed) Read(p []byte) (int, error) {
-	if f.rest == nil {
-		b, more := <-f.work
-		if !more {
-			return 0, f.why
-		}
-		f.rest, f.read = b, 0
+// next takes the next block.
+func (f *feed) next() (*block, error) {
+	b, more := <-f.work
+	if !more {
+		return nil, f.why
 	}
-	n := copy(p, f.rest.bytes()[f.read:])
+	return b, nil
+}
+
+// Read is io.Reader's, where blocks are not looked at.
+func (f *feed) Read(p []byte) (n int, err error) {
+	if f.rest == nil {
+		if f.rest, err = f.next(); err != nil {
+			return 0, err
+		}
+		f.read = 0
+	}
+	n = copy(p, f.rest.bytes()[f.read:])
 	if f.read += n; f.read == f.rest.n {
 		f.rest.giveBack()
 		f.rest = nil

@@ -143,8 +143,13 @@ func (b *inbox) close() {
 	b.open = nil
 }
 
-// syncEvery is the pace at which a partial file is made durable.
-const syncEvery = 64 << 20
+// syncEvery is the pace at which a partial file is made durable, while more is
+// written to it. Since a sync waits for the one before, a loss of power costs at
+// most twice as much.
+const syncEvery = 32 << 20
+
+// feedBlocks are what waits for the cipher.
+const feedBlocks = 4
 
 // incoming is a payload of which some bytes are here. They go to the file and
 // through the cipher and the hash at once. One goroutine uses it at a time.
@@ -153,8 +158,9 @@ type incoming struct {
 	part    blobstore.Partial // nil once the file is whole
 	key     crypto.FileKey    // that the cipher opens it under
 	nonce   record.BodyNonce
-	size    int64 // sealed bytes here
-	synced  int64
+	size    int64      // sealed bytes here
+	synced  int64      // of these the last sync was begun
+	syncing chan error // holds its outcome, once; nil if none is under way
 	feed    *feed
 	result  chan opened // holds the cipher's end, once
 	open    *opened     // taken from result
@@ -173,7 +179,7 @@ type opened struct {
 // newIncoming starts the cipher for a payload under this key.
 func newIncoming(file blobstore.FileID, part blobstore.Partial, nonce record.BodyNonce, key crypto.FileKey) *incoming {
 	in := &incoming{file: file, part: part, key: key, nonce: nonce, result: make(chan opened, 1)}
-	in.feed = newFeed()
+	in.feed = newFeed(feedBlocks)
 	go func() { // ends with the feed, which close or finish always end
 		defer close(in.feed.gone)
 		in.result <- openAll(key, in.feed)
@@ -199,24 +205,50 @@ func openAll(key crypto.FileKey, sealed io.Reader) opened {
 	return opened{length: n, digest: digest}
 }
 
-// write takes the next sealed bytes: into the file first, then through the
+// write takes the next sealed bytes.
+func (in *incoming) write(p []byte) error { return inBlocks(p, in.take) }
+
+// take takes the next sealed bytes: into the file first, then through the
 // cipher, so that the file is never behind what was looked at.
-func (in *incoming) write(b []byte) error {
+func (in *incoming) take(b *block) error {
 	in.torn = true
-	if _, err := in.part.Write(b); err != nil {
+	if _, err := in.part.Write(b.bytes()); err != nil {
 		return err
 	}
-	in.size += int64(len(b))
+	in.size += int64(b.n)
 	if in.size-in.synced >= syncEvery {
-		if err := in.part.Sync(); err != nil {
-			return errors.Join(err, errUnsynced)
+		if err := in.sync(); err != nil {
+			return err
 		}
-		in.synced = in.size
 	}
-	if _, err := in.feed.Write(b); err != nil {
+	if in.feed.give(b) != nil {
 		return errDamaged
 	}
 	in.torn = false
+	return nil
+}
+
+// sync begins to make durable what is here.
+func (in *incoming) sync() error {
+	if err := in.waitForSync(); err != nil {
+		return err
+	}
+	part, done := in.part, make(chan error, 1)
+	in.synced, in.syncing = in.size, done
+	go func() { done <- part.Sync() }() // waitForSync is always called in the end
+	return nil
+}
+
+// waitForSync waits for the sync that is under way. Its outcome is told once.
+func (in *incoming) waitForSync() error {
+	if in.syncing == nil {
+		return nil
+	}
+	err := <-in.syncing
+	in.syncing = nil
+	if err != nil {
+		return errors.Join(err, errUnsynced)
+	}
 	return nil
 }
 
@@ -235,6 +267,9 @@ func (in *incoming) commit() error {
 	if in.part == nil {
 		return nil
 	}
+	if err := in.waitForSync(); err != nil {
+		return err
+	}
 	if err := in.part.Commit(); err != nil {
 		return errors.Join(err, errUnsynced)
 	}
@@ -248,9 +283,15 @@ func (in *incoming) close() {
 		return
 	}
 	in.feed.end(context.Canceled)
-	if in.part != nil {
-		closeQuietly(in.part)
+	if in.part == nil {
+		return
 	}
+	if in.waitForSync() != nil {
+		// What it was about may be on no disk, and no later sync would say so: it
+		// has to come again. Where even that fails, the disk takes no receipt either.
+		_ = in.part.Truncate(0)
+	}
+	closeQuietly(in.part)
 }
 
 // refeedBuffer is how much of a file is read at a time.
@@ -319,7 +360,7 @@ func (in *incoming) replay(ctx context.Context, source io.ReaderAt) error {
 		if n == 0 {
 			return record.Errorf(record.Damaged, "couldn't read a partial file: %w", err)
 		}
-		if _, err := in.feed.Write(buf[:n]); err != nil {
+		if inBlocks(buf[:n], in.feed.give) != nil {
 			return errDamaged
 		}
 		in.size += int64(n)

@@ -16,6 +16,8 @@ type badFile struct {
 	blobstore.Partial
 	short   int // bytes that a write still takes
 	written []byte
+	sound   bool          // it can be committed
+	syncs   chan struct{} // a sync waits for one, and fails
 	closed  bool
 }
 
@@ -31,8 +33,24 @@ func (f *badFile) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-func (f *badFile) Commit() error { return errDisk }
-func (f *badFile) Close() error  { f.closed = true; return nil }
+func (f *badFile) Sync() error {
+	<-f.syncs
+	return errDisk
+}
+
+func (f *badFile) Truncate(size int64) error {
+	f.written = f.written[:size]
+	return nil
+}
+
+func (f *badFile) Commit() error {
+	if f.sound {
+		return nil
+	}
+	return errDisk
+}
+
+func (f *badFile) Close() error { f.closed = true; return nil }
 
 func newBadIncoming(t *testing.T, f *badFile) *incoming {
 	t.Helper()
@@ -67,6 +85,30 @@ func TestAPayloadThatCouldNotBeCommittedNeverCountsAsWhole(t *testing.T) {
 		if err := in.commit(); !errors.Is(err, errUnsynced) || !errors.Is(err, errDisk) {
 			t.Errorf("the commit gives %v", err)
 		}
+	}
+}
+
+// TestASyncThatFailsBesideWhatGoesOnIsNotForgotten lets it fail once: a kernel
+// tells of a failure only once, and a commit after it would succeed.
+func TestASyncThatFailsBesideWhatGoesOnIsNotForgotten(t *testing.T) {
+	for name, then := range map[string]func(*incoming) error{
+		"at the next sync":  (*incoming).sync,
+		"when it is whole":  (*incoming).commit,
+		"when it is let go": func(in *incoming) error { in.close(); return errUnsynced },
+	} {
+		f := &badFile{short: 100, sound: true, syncs: make(chan struct{}, 1)}
+		in := newBadIncoming(t, f)
+		if err := errors.Join(in.write(make([]byte, 16)), in.sync(), in.write(make([]byte, 16))); err != nil {
+			t.Fatalf("%s: what goes on beside it gives %v", name, err)
+		}
+		f.syncs <- struct{}{}
+		if err := then(in); !errors.Is(err, errUnsynced) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if name == "when it is let go" && len(f.written) != 0 {
+			t.Errorf("%d bytes are left that may be on no disk", len(f.written))
+		}
+		in.close()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"dxd/blobstore"
@@ -295,23 +296,60 @@ func (x *Exchange) takeIn(ctx context.Context, a *arrival) error {
 	return a.send(frameReceipt, receiptFrame{receipt})
 }
 
+// aheadBlocks is how much of a body is taken off the link before it is written:
+// 1 MiB. The link's window opens again with what is taken off, and would else
+// stand still while the disk is waited for.
+const aheadBlocks = 16
+
 // takeBody takes the rest of the sealed bytes up to the empty frame.
-func (x *Exchange) takeBody(ctx context.Context, a *arrival) error {
+func (x *Exchange) takeBody(ctx context.Context, a *arrival) (err error) {
 	x.flight.add(a.prog, int64(len(a.early)), a.in.size)
+	ahead := newFeed(aheadBlocks)
+	var reader sync.WaitGroup
+	here := a.in.size
+	reader.Go(func() {
+		ahead.end(a.readBody(here, func(content []byte) error { return giveFrame(ahead, content) }))
+	})
+	defer reader.Wait()
+	defer close(ahead.gone)
 	road := x.roads.crosser(a.offer.kind())
-	return a.readBody(a.in.size, func(content []byte) error {
-		road.cross(len(content))
-		if a.offer.grows() {
-			if err := x.makeRoom(ctx, a, int64(len(content))); err != nil {
-				return err
-			}
+	for {
+		b, err := ahead.next()
+		if err == io.EOF {
+			return nil
 		}
-		if err := a.in.write(content); err != nil {
+		if err == nil {
+			err = x.takeBlock(ctx, a, road, b)
+		}
+		if err != nil {
+			a.stopReading() // of the reader; whoever goes on with the link sets another time
 			return err
 		}
-		x.flight.add(a.prog, int64(frameHeader+len(content)), a.in.size)
-		return nil
+	}
+}
+
+// giveFrame hands a frame of a body on in blocks. Its header went with the first.
+func giveFrame(to *feed, content []byte) error {
+	header := frameHeader
+	return inBlocks(content, func(b *block) error {
+		b.wire, header = b.n+header, 0
+		return to.give(b)
 	})
+}
+
+func (x *Exchange) takeBlock(ctx context.Context, a *arrival, road *crosser, b *block) error {
+	n, wire := b.n, b.wire
+	road.cross(n)
+	if a.offer.grows() {
+		if err := x.makeRoom(ctx, a, int64(n)); err != nil {
+			return err
+		}
+	}
+	if err := a.in.take(b); err != nil {
+		return err
+	}
+	x.flight.add(a.prog, int64(wire), a.in.size)
+	return nil
 }
 
 // readBody reads what comes of a body behind the bytes that are here, and

@@ -111,7 +111,7 @@ func (x *Exchange) prepare(ctx context.Context, a *arrival) error {
 // restart gives up what came before: the sender began anew, or it is damaged.
 func (x *Exchange) restart(ctx context.Context, a *arrival) error {
 	if a.in == nil {
-		a.in = &incoming{file: a.row.Payload, written: true, feed: newFeed()}
+		a.in = &incoming{file: a.row.Payload, written: true, feed: newFeed(0)}
 	}
 	a.row = Transfer{}
 	return x.discard(ctx, a)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -128,6 +129,7 @@ type link struct {
 	sending bool
 	// patience is for a peer that waits for a person; 0 means a minute.
 	patience time.Duration
+	stopped  atomic.Bool // by stopReading
 }
 
 func newLink(s Stream) *link { return &link{Stream: s} }
@@ -212,14 +214,21 @@ func (l *link) room(t frameType, size int) int {
 
 // stopReading ends a read that is under way, and all later ones. A stream that
 // takes no deadline any more has ended, and its reads with it.
-func (l *link) stopReading() { l.SetReadDeadline(time.Unix(1, 0)) }
+func (l *link) stopReading() {
+	l.stopped.Store(true)
+	l.SetReadDeadline(time.Unix(1, 0))
+}
 
 // awaitFrame sets the time for the next frame, where sending does not.
 func (l *link) awaitFrame() error {
 	if l.sending {
 		return nil
 	}
-	return l.extend(l.SetReadDeadline)
+	err := l.extend(l.SetReadDeadline)
+	if l.stopped.Load() { // just now, perhaps, and this would undo it
+		l.stopReading()
+	}
+	return err
 }
 
 // expect reads one frame of JSON of this type into v.
