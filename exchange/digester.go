@@ -13,7 +13,7 @@ import (
 // gets it may use it until it gives it away, or back. The stages of a document's
 // way each have a goroutine, so that they share the cores that there are.
 type block struct {
-	data [chunkSize]byte
+	data [sealedChunk]byte // holds a chunk of a sealed body, or a plain one
 	n    int
 	wire int // bytes that it took on the wire, if it came from there
 }
@@ -77,7 +77,7 @@ func (d *digester) copy(w io.Writer, r io.Reader) error {
 	for {
 		b := newBlock()
 		var end error
-		if b.n, end = r.Read(b.data[:]); b.n > 0 {
+		if b.n, end = r.Read(b.data[:chunkSize]); b.n > 0 {
 			if _, err := w.Write(b.bytes()); err != nil {
 				b.giveBack()
 				return err

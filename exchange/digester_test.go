@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -111,6 +112,35 @@ func TestAWriterIsToldThatNobodyReadsAnyMore(t *testing.T) {
 		f := newFeed(4)
 		go close(f.gone)
 		if err := inBlocks(make([]byte, 5*chunkSize), f.give); err != errGone {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWhatIsWrittenBehindIsWrittenInOrder(t *testing.T) {
+	var got bytes.Buffer
+	b := newTrailing(&got)
+	sent := make([]byte, 40*sealedChunk+5)
+	rand.Read(sent)
+	for part := range slices.Chunk(sent, 100_001) {
+		if n, err := b.Write(part); n != len(part) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if err := b.close(); err != nil || !bytes.Equal(got.Bytes(), sent) {
+		t.Errorf("%d bytes of %d are written: %v", got.Len(), len(sent), err)
+	}
+}
+
+// TestAWriteBehindThatFailsIsTold ends with no goroutine left.
+func TestAWriteBehindThatFailsIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTrailing(&badFile{short: 2 * sealedChunk})
+		var err error
+		for err == nil {
+			_, err = b.Write(make([]byte, sealedChunk))
+		}
+		if err := b.close(); err != errDisk {
 			t.Error(err)
 		}
 	})

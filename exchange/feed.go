@@ -84,3 +84,54 @@ func (f *feed) Read(p []byte) (n int, err error) {
 	}
 	return n, nil
 }
+
+// trailing writes to w in a goroutine of its own, so that whoever makes what is
+// written need not wait for a disk.
+type trailing struct {
+	*feed
+	done chan error
+}
+
+// trailingBlocks is how much may wait to be written: 1 MiB.
+const trailingBlocks = 16
+
+// newTrailing begins. The caller always calls close in the end.
+func newTrailing(w io.Writer) *trailing {
+	b := &trailing{newFeed(trailingBlocks), make(chan error, 1)}
+	go func() { // ends with the feed, which close ends
+		defer close(b.gone)
+		b.done <- b.writeTo(w)
+	}()
+	return b
+}
+
+func (b *trailing) writeTo(w io.Writer) error {
+	for {
+		block, err := b.next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(block.bytes())
+		block.giveBack()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// Write fails, soon, once a write behind it has; close says why.
+func (b *trailing) Write(p []byte) (int, error) {
+	if err := inBlocks(p, b.give); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// close waits until all is written. If that fails, it is why Write failed.
+func (b *trailing) close() error {
+	b.end(nil)
+	return <-b.done
+}

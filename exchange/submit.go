@@ -234,7 +234,16 @@ func (x *Exchange) ingest(ctx context.Context, s Submission, body io.Reader) (pa
 }
 
 func (x *Exchange) seal(ctx context.Context, p *payload, file io.Writer, s Submission, body io.Reader) error {
-	sealed, err := crypto.SealBody(file)
+	disk := newTrailing(file)
+	err := x.sealInto(ctx, p, disk, s, body)
+	if failed := disk.close(); failed != nil {
+		return failed // which err is only told of
+	}
+	return err
+}
+
+func (x *Exchange) sealInto(ctx context.Context, p *payload, disk io.Writer, s Submission, body io.Reader) error {
+	sealed, err := crypto.SealBody(disk)
 	if err != nil {
 		return err
 	}
