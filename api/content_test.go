@@ -143,3 +143,20 @@ func TestADamagedDocumentNeverComesWhole(t *testing.T) {
 		})
 	}
 }
+
+func TestACallerThatComparesTheDigestItselfGetsTheSame(t *testing.T) {
+	h := newHouse(t)
+	h.pair("bob")
+	doc := pattern(200_000)
+	path := h.contentPath(h.sent("a.bin", "", doc))
+	for _, hashed := range []string{"true", "false"} {
+		resp := h.ask("GET", path+"?hashed="+hashed, readToken, nil)
+		sum := sha256.Sum256(doc)
+		if want := "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"; resp.Header.Get("Repr-Digest") != want {
+			t.Errorf("hashed=%s: the digest is %q", hashed, resp.Header.Get("Repr-Digest"))
+		}
+		if body := readAll(t, resp.Body); !bytes.Equal(body, doc) {
+			t.Errorf("hashed=%s: another body, of %d bytes", hashed, len(body))
+		}
+	}
+}

@@ -48,6 +48,7 @@ func (s Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler:           under.watch(s.Handler, s.Log),
 		BaseContext:       func(net.Listener) context.Context { return running },
+		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		ReadHeaderTimeout: orDefault(s.HeaderTimeout, defaultHeaderTimeout),
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
@@ -125,6 +126,9 @@ func (c *boundedConn) CloseWrite() error {
 }
 
 type drainKey struct{}
+
+// connKey is that of the connection in a request's context.
+type connKey struct{}
 
 // isDraining tells whether the server is told to end.
 func isDraining(ctx context.Context) bool {

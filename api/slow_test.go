@@ -119,7 +119,7 @@ func TestMalformedRequestsAreAnsweredOrCutOff(t *testing.T) {
 		"thousands of small trailers": "POST /v1/transfers HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n0\r\n" + strings.Repeat("a: b\r\n", 10_000) + "\r\n",
 	} {
 		conn := h.knock(t, said)
-		check(t, conn.(*net.TCPConn).CloseWrite())
+		_ = conn.(*net.TCPConn).CloseWrite() // unless it was cut off already
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err == nil && (resp.StatusCode/100 == 2 || resp.Header.Get("Access-Control-Allow-Origin") != "" || resp.Header.Get("Location") != "") {
 			t.Errorf("%s: answered with %s, %v", what, resp.Status, resp.Header)

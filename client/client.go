@@ -45,6 +45,7 @@ const (
 	answerTimeout   = time.Minute
 	continueTimeout = 2 * time.Second // for the go-ahead before a body is sent
 	maxAnswer       = 32 << 20        // bytes of JSON; a page of 1,000 transfers has 1 MB
+	socketBuffer    = 4 << 20         // of a Unix socket: with the usual 208 KiB, caller and daemon mostly wait for each other
 	maxIdle         = 128             // connections that are kept for the next calls; net/http would keep 2
 )
 
@@ -63,6 +64,9 @@ func New(c Config) (*Client, error) {
 			conn, err := dialer.DialContext(ctx, network, addr)
 			if err != nil {
 				return nil, err
+			}
+			if u, ok := conn.(*net.UnixConn); ok {
+				_ = u.SetWriteBuffer(socketBuffer) // the kernel gives what it may
 			}
 			return watch(conn), nil
 		},

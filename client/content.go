@@ -32,7 +32,7 @@ type Content struct {
 // otherwise the error is of kind Damaged or Unreachable, and what came must be
 // thrown away.
 func (c *Client) Content(ctx context.Context, id record.TransferID) (*Content, error) {
-	content, resp, err := c.content(ctx, id, nil)
+	content, resp, err := c.content(ctx, id, url.Values{"hashed": {"false"}}) // it is here
 	if err != nil {
 		return nil, err
 	}

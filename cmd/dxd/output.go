@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/klauspost/readahead"
+
 	"dxd/internal/statedir"
 	"dxd/record"
 )
@@ -92,9 +94,21 @@ func (o *output) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// fill copies all of r and puts the file in its place.
-func (o *output) fill(r io.Reader) (err error) {
-	if _, err = io.Copy(o, r); err == nil {
+// What is read ahead of the disk.
+const (
+	aheadBuffers = 4
+	aheadSize    = 256 << 10
+)
+
+// fill copies all of r, which it reads while the disk is busy, and puts the file
+// in its place.
+func (o *output) fill(r io.Reader) error {
+	ahead, err := readahead.NewReaderSize(r, aheadBuffers, aheadSize)
+	if err != nil {
+		return errors.Join(err, o.Abort())
+	}
+	defer ahead.Close() // which closes nothing of r
+	if _, err = io.Copy(o, ahead); err == nil {
 		// Again: it may have come meanwhile.
 		err = mayPlace(o.path, o.over)
 	}

@@ -19,9 +19,14 @@ func isTemporary(name string) bool { return strings.HasPrefix(name, temporaryPre
 // File is a file that is being written beside the place that it is to take.
 // Nobody sees it there before Commit.
 type File struct {
-	temp *os.File
-	path string
+	temp   *os.File
+	path   string
+	size   int64
+	pushed int64 // up to here the disk has begun
 }
+
+// pushEvery is how much is written before the disk begins with it.
+const pushEvery = 8 << 20
 
 // NewFile begins a file that Commit will put at path, over one that is there.
 func NewFile(path string, perm os.FileMode) (*File, error) {
@@ -29,7 +34,7 @@ func NewFile(path string, perm os.FileMode) (*File, error) {
 	if err != nil {
 		return nil, fileError("couldn't write %q: %w", path, err)
 	}
-	f := &File{temp, path}
+	f := &File{temp: temp, path: path}
 	if err := temp.Chmod(perm); err != nil {
 		return nil, errors.Join(f.fail(err), f.Abort())
 	}
@@ -39,10 +44,15 @@ func NewFile(path string, perm os.FileMode) (*File, error) {
 // Write appends to the file.
 func (f *File) Write(p []byte) (int, error) {
 	n, err := f.temp.Write(p)
+	f.size += int64(n)
 	if err != nil {
-		err = f.fail(err)
+		return n, f.fail(err)
 	}
-	return n, err
+	if f.size-f.pushed >= pushEvery {
+		writeBack(f.temp, f.pushed, f.size-f.pushed)
+		f.pushed = f.size
+	}
+	return n, nil
 }
 
 // Commit puts the file in its place. When it returns nil the file survives a
