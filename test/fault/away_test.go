@@ -99,6 +99,7 @@ func (p *pair) visit(answers *sync.WaitGroup, nth int) {
 	enough := 1 + p.rand.IntN(4)
 	p.b.Start()
 	begun := time.Now()
+	documents, messages := p.handedOver()
 	for i := range 4 {
 		kind := []record.ItemKind{record.Document, record.Message}[i%2]
 		p.handOver(p.draw(2+5*i, p.b, p.a, kind), answers)
@@ -110,6 +111,13 @@ func (p *pair) visit(answers *sync.WaitGroup, nth int) {
 		}
 		return "too few"
 	})
+	// Of what is put back something was seen at the other side, in both lanes.
+	party.Until(p.t, "what the partner hands over itself", func() string {
+		if d, m := p.handedOver(); nth != 1 || d > documents && m > messages {
+			return ""
+		}
+		return "nothing of it arrived"
+	})
 	p.t.Logf("visit %d: %d of %d documents within %s", nth, before-left, before, time.Since(begun).Round(time.Millisecond))
 	if nth == 0 || p.rand.IntN(2) == 0 {
 		p.b.Stop()
@@ -117,6 +125,23 @@ func (p *pair) visit(answers *sync.WaitGroup, nth int) {
 	}
 	p.b.Process.Kill()
 	p.promised(p.b, p.accepted(p.b))
+}
+
+// handedOver counts what of the partner's own has arrived.
+func (p *pair) handedOver() (documents, messages int) {
+	p.t.Helper()
+	all, err := p.b.Transfers(p.t.Context(), client.Filter{Limit: 1000})
+	party.Check(p.t, err)
+	for _, v := range all {
+		switch {
+		case v.Direction != "out" || v.State == "queued" || v.State == "sending" || v.State == "cancelled":
+		case v.Kind == record.Document:
+			documents++
+		case v.Kind == record.Message:
+			messages++
+		}
+	}
+	return documents, messages
 }
 
 // waiting counts the documents that the partner has not got.
