@@ -54,6 +54,12 @@ type tried struct {
 func (x *Exchange) deliverWaiting(ctx context.Context, p partner.Partner, self *worker) (err error) {
 	self.whole = false
 	c := convoy{x, map[blobstore.Key]member{}, make(chan tried)}
+	woken := false
+	defer func() {
+		if woken {
+			token(self.wake) // what came may also expire, which the next step looks at
+		}
+	}()
 	for left, halt := 0, false; ; {
 		key := blobstore.Key("")
 		if !halt && len(c.under) < abreast {
@@ -69,6 +75,7 @@ func (x *Exchange) deliverWaiting(ctx context.Context, p partner.Partner, self *
 		}
 		select {
 		case <-self.wake: // something may have come that can join
+			woken = true
 		case t := <-c.ended:
 			c.leave(t.key)
 			if t.later {
@@ -76,10 +83,10 @@ func (x *Exchange) deliverWaiting(ctx context.Context, p partner.Partner, self *
 				left++
 			}
 			err = cmp.Or(err, t.err)
-			var gone error
-			p, gone = x.Book.ByOrg(p.Org)
-			halt = halt || err != nil || left >= window || gone != nil || p.State != partner.Active
 		}
+		var gone error
+		p, gone = x.Book.ByOrg(p.Org) // whose card, or state, may be another by now
+		halt = halt || err != nil || left >= window || gone != nil || p.State != partner.Active
 	}
 }
 

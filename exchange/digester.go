@@ -24,6 +24,12 @@ var blocks = sync.Pool{New: func() any { return new(block) }}
 
 func newBlock() *block { return blocks.Get().(*block) }
 
+func newEmptyBlock() *block {
+	b := newBlock()
+	b.n = 0
+	return b
+}
+
 func (b *block) bytes() []byte { return b.data[:b.n] }
 
 func (b *block) giveBack() { blocks.Put(b) }

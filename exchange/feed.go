@@ -23,8 +23,13 @@ func newFeed(room int) *feed {
 // errGone says that nobody reads any more.
 var errGone = errors.New("nobody reads what is written")
 
-// give hands the next block on. It fails, soon, once the reader has ended.
+// give hands the next block on. It fails, soon, once the reader has ended, and
+// behind end.
 func (f *feed) give(b *block) error {
+	if f.ended {
+		b.giveBack()
+		return errGone
+	}
 	select {
 	case f.work <- b:
 		return nil

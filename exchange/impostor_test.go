@@ -255,3 +255,30 @@ func TestReceiptsForWhatWasNeverSentChangeNothing(t *testing.T) {
 		t.Errorf("alarms: %+v", told)
 	}
 }
+
+// TestABodyThatGoesOnBehindItsEndIsRefused closes a body, is refused for now over
+// a card that nobody knows, and comes again with a longer one under the same id.
+func TestABodyThatGoesOnBehindItsEndIsRefused(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	for range 10 {
+		f := newForgery(t, a, b)
+		f.large(t, b)
+		f.Manifest.Header.Card = record.RecordID{9}
+		_, finish := f.finish(t, a)
+		first := openRaw(t, a, b)
+		kind, content := finish(first, f.offerAnd(t, first))
+		if kind != typeRefusal || !strings.Contains(string(content), `"card"`) {
+			t.Fatalf("answered with type %d, %s", kind, content)
+		}
+		f.Sealed += 1000
+		second := openRaw(t, a, b)
+		f.offerAnd(t, second)
+		writeFrame(t, second, typeBody, make([]byte, 1000))
+		writeFrame(t, second, typeBody, nil)
+		if kind, content := lastFrame(second); kind == typeReceipt {
+			t.Errorf("answered with type %d, %s", kind, content)
+		}
+	}
+	a.delivered(a.send("bert", []byte("a document")).ID)
+}

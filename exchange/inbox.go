@@ -112,7 +112,7 @@ func (b *inbox) trim() {
 		if len(b.open) <= maxWaiting {
 			return
 		}
-		if c.isFree() {
+		if c.isFree() && !c.in.isSyncing() { // which would have all others wait for the disk
 			c.in.close()
 			delete(b.open, id)
 		}
@@ -166,6 +166,7 @@ type incoming struct {
 	open    *opened     // taken from result
 	written bool        // a row knows the partial
 	torn    bool        // file, cipher and size do not agree: only the file can be gone on with
+	holes   bool        // a sync has failed: not even the file can
 }
 
 // opened is what the cipher found: the plaintext's length and digest, or why
@@ -211,6 +212,10 @@ func (in *incoming) write(p []byte) error { return inBlocks(p, in.take) }
 // take takes the next sealed bytes: into the file first, then through the
 // cipher, so that the file is never behind what was looked at.
 func (in *incoming) take(b *block) error {
+	if in.part == nil || in.open != nil { // it was whole, its sender said
+		b.giveBack()
+		return errDamaged
+	}
 	in.torn = true
 	if _, err := in.part.Write(b.bytes()); err != nil {
 		return err
@@ -247,10 +252,14 @@ func (in *incoming) waitForSync() error {
 	err := <-in.syncing
 	in.syncing = nil
 	if err != nil {
+		in.holes = true
 		return errors.Join(err, errUnsynced)
 	}
 	return nil
 }
+
+// isSyncing tells whether a sync is under way.
+func (in *incoming) isSyncing() bool { return in != nil && in.syncing != nil && len(in.syncing) == 0 }
 
 // finish tells the cipher that all is here and takes what it found.
 func (in *incoming) finish() opened {
@@ -271,6 +280,7 @@ func (in *incoming) commit() error {
 		return err
 	}
 	if err := in.part.Commit(); err != nil {
+		in.holes = true
 		return errors.Join(err, errUnsynced)
 	}
 	in.part = nil
@@ -286,7 +296,7 @@ func (in *incoming) close() {
 	if in.part == nil {
 		return
 	}
-	if in.waitForSync() != nil {
+	if in.waitForSync(); in.holes {
 		// What it was about may be on no disk, and no later sync would say so: it
 		// has to come again. Where even that fails, the disk takes no receipt either.
 		_ = in.part.Truncate(0)
@@ -366,6 +376,13 @@ func (in *incoming) replay(ctx context.Context, source io.ReaderAt) error {
 		in.size += int64(n)
 	}
 	in.synced = in.size
+	// The cipher may be some blocks behind. An empty one says nothing to it, and
+	// the last of these finds room only once it has looked at all.
+	for range feedBlocks + 1 {
+		if in.feed.give(newEmptyBlock()) != nil {
+			return errDamaged
+		}
+	}
 	return nil
 }
 

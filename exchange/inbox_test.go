@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -175,5 +176,26 @@ func TestTheInboxKeepsPartnersApartAndLetsGoAtItsEnd(t *testing.T) {
 	}
 	if _, _, err := b.take(t.Context(), one, func() {}); err == nil {
 		t.Error("a closed inbox takes more")
+	}
+}
+
+// TestDamageAtTheEndOfAFileIsSeenWhenItIsReadAgain damages what may be under way
+// to the cipher when all is read.
+func TestDamageAtTheEndOfAFileIsSeenWhenItIsReadAgain(t *testing.T) {
+	for back := range int64(feedBlocks + 2) {
+		for range 10 { // it may be seen by chance
+			c, _ := content(t, 10*chunkSize)
+			sealed := make([]byte, c.file.Size())
+			if _, err := c.file.ReadAt(sealed, 0); err != nil && err != io.EOF {
+				t.Fatal(err)
+			}
+			sealed[int64(len(sealed))-1-back*sealedChunk] ^= 1
+			in := newIncoming(blobstore.NewFileID(), nil, c.BodyNonce, c.key)
+			err := in.replay(t.Context(), memoryFile{bytes.NewReader(sealed)})
+			in.close()
+			if back > 0 && !errors.Is(err, errDamaged) {
+				t.Fatalf("%d chunks before the end: %v", back, err)
+			}
+		}
 	}
 }

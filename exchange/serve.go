@@ -10,9 +10,10 @@ import (
 )
 
 // maxServed is how many streams of one partner are served at a time. One that
-// behaves has three, and some more while it finds out that a link is dead;
-// each may hold a frame of 1 MiB.
-const maxServed = 16
+// behaves has up to 15, of them eight documents and four that it is still reading,
+// and as many again while it finds out that a link is dead. Each may hold some
+// 2.5 MiB.
+const maxServed = 32
 
 // complaintPace is how often one partner can fill a line of the log.
 const complaintPace = time.Minute
