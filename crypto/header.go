@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
+	"sync"
 
 	"filippo.io/age"
 
@@ -107,10 +108,32 @@ func CheckRecipient(s string) error {
 	return err
 }
 
+// known keeps recipients by what they were parsed from: that takes as long as to
+// seal a header.
+var known struct {
+	mu         sync.Mutex
+	recipients map[string]*age.HybridRecipient
+}
+
+// maxKnown bounds them; each takes some kilobytes.
+const maxKnown = 1000
+
 func parseRecipient(s string) (*age.HybridRecipient, error) {
+	known.mu.Lock()
+	r := known.recipients[s]
+	known.mu.Unlock()
+	if r != nil {
+		return r, nil
+	}
 	r, err := age.ParseHybridRecipient(s)
 	if err != nil || r.String() != s {
 		return nil, record.Errorf(record.Invalid, "not a post-quantum age recipient: %q", record.Printable(s, 40))
 	}
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	if known.recipients == nil || len(known.recipients) == maxKnown {
+		known.recipients = map[string]*age.HybridRecipient{}
+	}
+	known.recipients[strings.Clone(s)] = r
 	return r, nil
 }
