@@ -112,12 +112,21 @@ func (c *Content) Close() error {
 	return c.file.Close()
 }
 
+// checkSize tells whether the file is as long as it was: whoever reads no further
+// than the document does not see what stands behind it.
+func (c *Content) checkSize() error {
+	if n := c.file.Size(); n != c.SealedLength {
+		return record.Errorf(record.Damaged, "the sealed file has %d bytes, not %d", n, c.SealedLength)
+	}
+	return nil
+}
+
 // At gives random access to the document. Each chunk is authenticated under
 // the file key as it is read; the whole was hashed when it came, and is again
 // by Verified.
 func (c *Content) At() (io.ReaderAt, error) {
-	if n := c.file.Size(); n != c.SealedLength {
-		return nil, record.Errorf(record.Damaged, "the sealed file has %d bytes, not %d", n, c.SealedLength)
+	if err := c.checkSize(); err != nil {
+		return nil, err
 	}
 	r, size, err := crypto.OpenBodyAt(c.key, c.file, c.file.Size())
 	if err == nil && size != c.Size {
@@ -141,6 +150,9 @@ func (c *Content) Verified() (io.Reader, error) {
 // Opened is Verified for a caller that compares the digest itself: each block is
 // authenticated under the file key, and nothing is hashed or held back.
 func (c *Content) Opened() (io.Reader, error) {
+	if err := c.checkSize(); err != nil {
+		return nil, err
+	}
 	return crypto.OpenBody(c.key, io.NewSectionReader(c.file, 0, c.file.Size()))
 }
 
