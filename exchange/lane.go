@@ -13,17 +13,17 @@ import (
 var errLater = record.Errorf(record.Unavailable, "the partner takes messages later")
 
 // idle tells whether a message to the partner can be on its way at once:
-// nothing waits before it, and the partner was there when it was last looked
-// for. If it is gone since, nothing is lost but that the message waits alone
-// in its bundle.
+// nothing is on its way or waits before it, and the partner was there when it
+// was last looked for. If it is gone since, nothing is lost but that the
+// message waits alone in its bundle.
 func (x *Exchange) idle(tx blobstore.ReadTx, org record.OrgID) (bool, error) {
 	w := x.outbox.find(org, msgWork)
 	if w == nil {
 		return false, nil
 	}
-	head, near := w.lane()
-	if !near {
-		return false, nil
+	head, free := w.lane()
+	if !free {
+		return false, nil // without a look at the queue, whose deleted places cost
 	}
 	for _, err := range tx.Scan(laneKey(tx, prefixQueue, org, record.LaneMsg), head, false) {
 		return false, err
@@ -36,6 +36,7 @@ func (x *Exchange) idle(tx blobstore.ReadTx, org record.OrgID) (bool, error) {
 // in a receipt or in a void. So whatever else goes wrong stops the lane until
 // its pause is over.
 func (x *Exchange) deliverInOrder(ctx context.Context, p partner.Partner, self *worker) error {
+	defer self.rests()
 	for {
 		head, _ := self.lane()
 		t, key, err := x.nextWaiting(ctx, p.Org, record.LaneMsg, head, none)

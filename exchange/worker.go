@@ -23,6 +23,7 @@ type worker struct {
 	mu     sync.Mutex // guards what follows
 	expiry int64      // no waiting transfer expires before this, in ms; 0: not known
 	near   bool       // the partner was there when it was last looked for
+	busy   bool       // it is delivering from its lane of messages
 
 	// head is the place in a lane of messages before which nothing waits, or
 	// ever will: to look for the first from there on spares the journal all
@@ -49,18 +50,26 @@ func (w *worker) found(near bool) {
 	w.near = near
 }
 
-// begins notes the head of the lane.
+// begins notes the head of the lane, which is delivered now.
 func (w *worker) begins(head blobstore.Key) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.head = head
+	w.head, w.busy = head, true
 }
 
-// lane says where the lane begins, and whether the partner is near.
-func (w *worker) lane() (head blobstore.Key, near bool) {
+// rests notes that nothing of the lane is delivered any more.
+func (w *worker) rests() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.head, w.near
+	w.busy = false
+}
+
+// lane says where the lane begins, and whether the partner is near and nothing
+// is on its way to it.
+func (w *worker) lane() (head blobstore.Key, free bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.head, w.near && !w.busy
 }
 
 // pass is one way through a partner's queue, over one or more steps.

@@ -57,6 +57,7 @@ type Store struct {
 	broken   chan struct{} // closed once failed is set
 	deleted  atomic.Bool   // since the last compaction
 	wal      wal           // belongs to the writer
+	builders builders      // used by the writer
 	room     room
 	readers  readers
 	removals sync.RWMutex // held by whoever removes a payload; alone by who needs all to stay
@@ -155,6 +156,7 @@ func (s *Store) openJournal() error {
 func (s *Store) adopt() error {
 	s.readers.open(s.db.MaxVersion())
 	s.deleted.Store(true) // perhaps, before a crash
+	s.builders = buildersOf(s.db)
 	s.room.measure(s.db)
 	if err := s.wal.open(s.dir); err != nil {
 		return err

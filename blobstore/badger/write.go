@@ -233,6 +233,7 @@ func (s *Store) transact(l *layer, at uint64) error {
 	if err := txn.CommitAt(at, nil); err != nil {
 		return err
 	}
+	s.builders.trim()
 	switched, err := s.wal.follow()
 	if switched {
 		s.room.measure(s.db)
