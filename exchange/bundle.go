@@ -30,6 +30,8 @@ type bundle struct {
 	plain    int // bytes of the bodies
 	key      crypto.FileKey
 	sealed   []byte
+	header   func() ([]byte, error)
+	manifest record.Envelope // once it has a number
 }
 
 func newBundle(to record.OrgID) *bundle {
@@ -68,6 +70,33 @@ func (b *bundle) seal() (err error) {
 	b.sealed, b.key, b.row.BodyNonce, err = sealInMemory(b.bodies...)
 	b.row.SealedLength, b.row.Size, b.row.Items = int64(len(b.sealed)), int64(b.plain), int64(len(b.members))
 	return err
+}
+
+// sealHeader seals the header for the partner in a goroutine, since others wait
+// for the disk meanwhile.
+func (b *bundle) sealHeader(to partner.Partner) {
+	var header []byte
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		header, err = crypto.SealHeader(b.key, to.Card.Body.Recipients[0])
+	}()
+	b.header = func() ([]byte, error) {
+		<-done
+		return header, err
+	}
+}
+
+// pack is Exchange.pack of a bundle that was numbered just now, without reading
+// it back.
+func (b *bundle) pack() (parcel, error) {
+	header, err := b.header()
+	return parcel{
+		Transfer: b.row, key: b.key, header: header, manifest: b.manifest,
+		file:     memoryFile{bytes.NewReader(b.sealed)},
+		openings: crypto.SealOpenings(b.key, packOpenings(b.openings...)),
+	}, err
 }
 
 // sealInMemory seals what is so small that it needs no file.
@@ -139,10 +168,10 @@ var errTaken = record.Errorf(record.Conflict, "a message was taken out of its bu
 
 // putBundle is Cb: it writes all of a bundle but its messages, which lie where
 // they were put, and moves the lane from them to the bundle.
-func (x *Exchange) putBundle(tx blobstore.Tx, b *bundle, to partner.Partner) (Transfer, error) {
+func (x *Exchange) putBundle(tx blobstore.Tx, b *bundle, to partner.Partner) error {
 	for _, place := range b.places {
 		if err := takeOut(tx, place); err != nil {
-			return Transfer{}, err
+			return err
 		}
 	}
 	t := b.row
@@ -153,12 +182,13 @@ func (x *Exchange) putBundle(tx blobstore.Tx, b *bundle, to partner.Partner) (Tr
 		SealedLength: t.SealedLength, BodyNonce: t.BodyNonce, Beacon: x.Beacon(),
 	})
 	if err != nil {
-		return t, err
+		return err
 	}
 	if err := x.putRecord(tx, t, signed.Envelope); err != nil {
-		return t, err
+		return err
 	}
-	return t, x.putPayload(tx, b, t)
+	b.row, b.manifest = t, signed.Envelope
+	return x.putPayload(tx, b, t)
 }
 
 // takeOut takes a message out of its place in the queue.

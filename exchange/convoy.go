@@ -153,7 +153,7 @@ func (x *Exchange) deliverOne(ctx context.Context, p partner.Partner, t Transfer
 	case x.Now().UnixMilli() >= t.Expires:
 		return false, x.giveUp(ctx, t.ID, Failed, reasonExpired)
 	}
-	err = x.deliver(ctx, p, t)
+	err = x.deliver(ctx, p, t, nil)
 	var r *refusedError
 	switch {
 	case err == nil:

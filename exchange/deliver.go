@@ -32,13 +32,18 @@ type parcel struct {
 var errAway = errors.New("couldn't reach the partner")
 
 // deliver sends one payload and takes the receipt. It returns nil once the
-// transfer needs no more of it: delivered, or cancelled in the meantime.
-func (x *Exchange) deliver(ctx context.Context, p partner.Partner, t Transfer) error {
+// transfer needs no more of it: delivered, or cancelled in the meantime. ready
+// is the payload if it is in memory, else nil.
+func (x *Exchange) deliver(ctx context.Context, p partner.Partner, t Transfer, ready *bundle) error {
+	numbered := t.Record
 	t, err := x.renew(ctx, p, t)
 	if err != nil {
 		return x.unsendable(ctx, t, err)
 	}
-	parcel, err := x.pack(ctx, p, t)
+	if t.Record != numbered {
+		ready = nil
+	}
+	parcel, err := x.packOr(ctx, p, t, ready)
 	if err != nil {
 		return x.unsendable(ctx, t, err)
 	}
@@ -80,6 +85,14 @@ func (x *Exchange) deliverOver(ctx context.Context, stream Stream, parcel parcel
 		return x.afterRefusal(ctx, parcel, err)
 	}
 	return x.delivered(ctx, t.ID, receipt, prog)
+}
+
+// packOr is pack, unless all of it is in memory.
+func (x *Exchange) packOr(ctx context.Context, p partner.Partner, t Transfer, ready *bundle) (parcel, error) {
+	if ready != nil {
+		return ready.pack()
+	}
+	return x.pack(ctx, p, t)
 }
 
 // pack gathers what is to be sent. The header is made anew each time, for the

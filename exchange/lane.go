@@ -45,7 +45,7 @@ func (x *Exchange) deliverInOrder(ctx context.Context, p partner.Partner, self *
 		}
 		self.begins(key)
 		if err == nil {
-			err = x.deliverHead(ctx, p, t, key)
+			err = x.deliverHead(ctx, p, t, self)
 		} else {
 			err = x.passOver(ctx, p.Org, key, err)
 		}
@@ -53,6 +53,7 @@ func (x *Exchange) deliverInOrder(ctx context.Context, p partner.Partner, self *
 		if err != nil {
 			return err
 		}
+		self.passes()
 		if p, err = x.Book.ByOrg(p.Org); err != nil || p.State != partner.Active {
 			return nil
 		}
@@ -60,16 +61,16 @@ func (x *Exchange) deliverInOrder(ctx context.Context, p partner.Partner, self *
 }
 
 // deliverHead delivers what stands at the head of the lane, or ends it.
-func (x *Exchange) deliverHead(ctx context.Context, p partner.Partner, t Transfer, head blobstore.Key) error {
+func (x *Exchange) deliverHead(ctx context.Context, p partner.Partner, t Transfer, self *worker) error {
 	defer x.roads.enter()()
 	if x.Now().UnixMilli() >= t.Expires {
 		return x.giveUp(ctx, t.ID, Failed, reasonExpired)
 	}
 	var err error
 	if t.Record.IsZero() {
-		t, err = x.deliverNew(ctx, p, t, head)
+		err = x.deliverNew(ctx, p, &t, self)
 	} else {
-		err = x.deliver(ctx, p, t)
+		err = x.deliver(ctx, p, t, self.takeReady(t.ID))
 	}
 	var r *refusedError
 	switch {
@@ -84,60 +85,66 @@ func (x *Exchange) deliverHead(ctx context.Context, p partner.Partner, t Transfe
 
 // deliverNew numbers what waits at the head of the lane once a stream to the
 // partner is up, so that as much as possible travels together, and delivers it.
-func (x *Exchange) deliverNew(ctx context.Context, p partner.Partner, t Transfer, head blobstore.Key) (Transfer, error) {
+func (x *Exchange) deliverNew(ctx context.Context, p partner.Partner, t *Transfer, self *worker) error {
 	stream, err := x.openTransfer(ctx, p)
 	if err != nil {
-		return t, err
+		return err
 	}
-	c, err := x.commit(ctx, p, t, head)
+	c, b, err := x.commit(ctx, p, *t, self)
 	if err != nil || c.ID.IsZero() {
 		stream.Reset()
-		return t, err
+		return err
 	}
-	parcel, err := x.pack(ctx, p, c)
+	*t = c
+	parcel, err := x.packOr(ctx, p, c, b)
 	if err != nil {
 		stream.Reset()
-		return c, x.unsendable(ctx, c, err)
+		return x.unsendable(ctx, c, err)
 	}
 	defer closeQuietly(parcel.file)
-	return c, x.deliverOver(ctx, stream, parcel)
+	return x.deliverOver(ctx, stream, parcel)
 }
 
 // commit is Cb: the carrier that it makes of what waits from t on is numbered
 // and signed before a byte of it is sent, so that a retry sends the same. It is
-// zero if t ended instead.
-func (x *Exchange) commit(ctx context.Context, p partner.Partner, t Transfer, head blobstore.Key) (c Transfer, err error) {
+// zero if t ended instead. b is what it was made of, if it is a bundle.
+func (x *Exchange) commit(ctx context.Context, p partner.Partner, t Transfer, self *worker) (c Transfer, b *bundle, err error) {
 	if err := x.maySign(); err != nil {
-		return c, err
+		return c, nil, err
 	}
-	b := newBundle(p.Org)
 	if t.small() {
+		head, _ := self.lane()
 		if b, err = x.gather(ctx, p.Org, head); err != nil {
-			return c, x.unsendable(ctx, t, err)
+			return c, nil, x.unsendable(ctx, t, err)
 		}
 		if len(b.members) == 0 {
-			return c, nil // t is no longer the head
+			return c, nil, nil // t is no longer the head
 		}
+		b.sealHeader(p)
 	}
 	x.at(BeforeBundled)
 	err = x.Journal.Update(ctx, func(tx blobstore.Tx) (err error) {
-		if !t.small() {
+		if b == nil {
 			c, err = x.numberLarge(tx, t.ID, p)
 			return err
 		}
-		c, err = x.putBundle(tx, b, p)
+		err = x.putBundle(tx, b, p)
+		c = b.row
 		return err
 	})
 	if errors.Is(err, errTaken) {
-		return Transfer{}, nil // and the next look at the queue finds what is left
+		return Transfer{}, nil, nil // and the next look at the queue finds what is left
 	}
 	if err != nil {
-		return Transfer{}, err
+		return Transfer{}, nil, err
 	}
 	// At this point the payload has its number; a crash after this delivers it
 	// as it is.
 	x.at(AfterBundled)
-	return c, nil
+	if b != nil {
+		self.reaches(b.places[len(b.places)-1])
+	}
+	return c, b, nil
 }
 
 // numberLarge is Cb of a message that travels alone. It is zero if the message

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"dxd/blobstore"
+	"dxd/hashanchor/queue"
 	"dxd/partner"
 	"dxd/record"
 )
@@ -63,7 +64,7 @@ func (x *Exchange) submitSmall(ctx context.Context, s Submission, body []byte) (
 	if err != nil {
 		return nil, err
 	}
-	ids, _, err := x.promise(ctx, s, recipients, msgWork, func(tx blobstore.Tx, to partner.Partner) (record.TransferID, error) {
+	queued, _, err := x.promise(ctx, s, recipients, msgWork, func(tx blobstore.Tx, to partner.Partner) (Transfer, error) {
 		return x.queueMessage(tx, s, to, body, digest)
 	})
 	if errors.Is(err, errTwice) {
@@ -72,7 +73,17 @@ func (x *Exchange) submitSmall(ctx context.Context, s Submission, body []byte) (
 	if err != nil {
 		return nil, err
 	}
-	return x.views(ctx, ids)
+	return justQueued(queued, recipients), nil
+}
+
+// justQueued shows messages as C1 left them, without reading them back.
+func justQueued(rows []Transfer, to []partner.Partner) []View {
+	all := make([]View, len(rows))
+	for i, t := range rows {
+		t.State = Queued
+		all[i] = View{Transfer: t, Alias: to[i].Alias, Anchor: queue.Unanchored}
+	}
+	return all
 }
 
 // sameMessage is byRequest, where the body is known already.
@@ -87,38 +98,42 @@ func (x *Exchange) sameMessage(ctx context.Context, s Submission, digest record.
 // queueMessage writes all of C1 for one recipient: row, body, and the place in
 // the queue. If nothing waits there and the partner is there, it travels alone
 // and at once, and this is Cb, too.
-func (x *Exchange) queueMessage(tx blobstore.Tx, s Submission, to partner.Partner, body []byte, digest record.Digest) (record.TransferID, error) {
+func (x *Exchange) queueMessage(tx blobstore.Tx, s Submission, to partner.Partner, body []byte, digest record.Digest) (Transfer, error) {
 	now := x.Now()
 	if err := partner.Require(tx, to.Org, now); err != nil {
-		return record.TransferID{}, err
+		return Transfer{}, err
 	}
 	t := x.outgoing(s, to, now)
 	t.Size, t.Digest = int64(len(body)), digest
 	idle, err := x.idle(tx, to.Org)
 	if err != nil {
-		return t.ID, err
+		return t, err
 	}
 	if t.Ordinal, err = nextPlace(tx, to.Org); err != nil {
-		return t.ID, err
+		return t, err
 	}
 	if err := tx.Set(contentKey(t.ID), body); err != nil {
-		return t.ID, err
+		return t, err
 	}
 	if err := t.create(tx); err != nil {
-		return t.ID, err
+		return t, err
 	}
 	if !idle {
-		return t.ID, enqueue(tx, t)
+		return t, enqueue(tx, t)
 	}
 	b := newBundle(to.Org)
 	if _, err := b.add(t, body); err != nil {
-		return t.ID, err
+		return t, err
 	}
 	if err := b.seal(); err != nil {
-		return t.ID, err
+		return t, err
 	}
-	_, err = x.putBundle(tx, b, to)
-	return t.ID, err
+	b.sealHeader(to)
+	if err := x.putBundle(tx, b, to); err != nil {
+		return t, err
+	}
+	x.outbox.find(to.Org, msgWork).readies(b)
+	return t, nil
 }
 
 // submitLarge queues a message that lies sealed in a file.
@@ -128,25 +143,25 @@ func (x *Exchange) submitLarge(ctx context.Context, s Submission, body io.Reader
 
 // queueLarge writes all of C1 for one recipient. The number comes with Cb,
 // when it is settled what travels before it.
-func (x *Exchange) queueLarge(tx blobstore.Tx, s Submission, to partner.Partner, p payload) (record.TransferID, error) {
+func (x *Exchange) queueLarge(tx blobstore.Tx, s Submission, to partner.Partner, p payload) (Transfer, error) {
 	now := x.Now()
 	if err := partner.Require(tx, to.Org, now); err != nil {
-		return record.TransferID{}, err
+		return Transfer{}, err
 	}
 	t := x.outgoing(s, to, now)
 	t.State = Queued
 	t.carry(p)
 	var err error
 	if t.Ordinal, err = nextPlace(tx, to.Org); err != nil {
-		return t.ID, err
+		return t, err
 	}
 	if err := tx.Set(keyKey(t.ID), x.Keys.WrapFileKey(p.key, t.ID[:])); err != nil {
-		return t.ID, err
+		return t, err
 	}
 	if err := enqueue(tx, t); err != nil {
-		return t.ID, err
+		return t, err
 	}
-	return t.ID, t.create(tx)
+	return t, t.create(tx)
 }
 
 // atMost refuses a body that goes on behind so many bytes.

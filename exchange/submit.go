@@ -102,7 +102,7 @@ func (x *Exchange) Submit(ctx context.Context, s Submission, body io.Reader) ([]
 
 // submitFile is Submit of what lies sealed in a file, whatever its kind.
 func (x *Exchange) submitFile(ctx context.Context, s Submission, body io.Reader, w work,
-	queue func(blobstore.Tx, Submission, partner.Partner, payload) (record.TransferID, error)) ([]View, error) {
+	queue func(blobstore.Tx, Submission, partner.Partner, payload) (Transfer, error)) ([]View, error) {
 	// Before all else: what was promised once does not depend on who can be
 	// sent to now.
 	if known, err := x.byRequest(ctx, s); known != nil || err != nil {
@@ -119,7 +119,7 @@ func (x *Exchange) submitFile(ctx context.Context, s Submission, body io.Reader,
 		return nil, err
 	}
 	x.Log.Debug("sealed a payload", "bytes", p.sealed, "recipients", len(recipients))
-	ids, unknown, err := x.promise(ctx, s, recipients, w, func(tx blobstore.Tx, to partner.Partner) (record.TransferID, error) {
+	queued, unknown, err := x.promise(ctx, s, recipients, w, func(tx blobstore.Tx, to partner.Partner) (Transfer, error) {
 		return queue(tx, s, to, p)
 	})
 	if err != nil {
@@ -132,7 +132,7 @@ func (x *Exchange) submitFile(ctx context.Context, s Submission, body io.Reader,
 		return nil, err
 	}
 	s.relay.promised()
-	return x.views(ctx, ids)
+	return x.views(ctx, idsOf(queued))
 }
 
 // reachable finds the recipients, and refuses to begin what nobody would take.
@@ -146,23 +146,23 @@ func (x *Exchange) reachable(s Submission) ([]partner.Partner, error) {
 // promise is C1: it queues one transfer for each recipient, all or none, and
 // wakes their workers. unknown is that of update.
 func (x *Exchange) promise(ctx context.Context, s Submission, recipients []partner.Partner, w work,
-	queue func(blobstore.Tx, partner.Partner) (record.TransferID, error)) (ids []record.TransferID, unknown bool, err error) {
+	queue func(blobstore.Tx, partner.Partner) (Transfer, error)) (queued []Transfer, unknown bool, err error) {
 	x.at(BeforeQueued)
 	unknown, err = x.update(ctx, func(tx blobstore.Tx) error {
-		ids = nil
+		queued = nil
 		if s.RequestID != "" {
 			if _, err := tx.Get(requestKey(tx, s.RequestID)); record.KindOf(err) != record.NotFound {
 				return errTwice
 			}
 		}
 		for _, r := range recipients {
-			id, err := queue(tx, r)
+			t, err := queue(tx, r)
 			if err != nil {
 				return err
 			}
-			ids = append(ids, id)
+			queued = append(queued, t)
 		}
-		return putRequest(tx, s.RequestID, ids)
+		return putRequest(tx, s.RequestID, idsOf(queued))
 	})
 	if err != nil {
 		return nil, unknown, err
@@ -172,7 +172,15 @@ func (x *Exchange) promise(ctx context.Context, s Submission, recipients []partn
 	for _, r := range recipients {
 		x.wakeToSend(r.Org, w, x.Now().Add(s.Expires))
 	}
-	return ids, false, nil
+	return queued, false, nil
+}
+
+func idsOf(all []Transfer) []record.TransferID {
+	ids := make([]record.TransferID, len(all))
+	for i, t := range all {
+		ids[i] = t.ID
+	}
+	return ids
 }
 
 // maySign refuses to sign what nobody would take.
@@ -292,21 +300,21 @@ func (u untilDone) Read(p []byte) (int, error) {
 
 // queueDocument writes all of C1 for one recipient: row, opening, file key,
 // number, signed manifest, its leaf, and the place in the partner's queue.
-func (x *Exchange) queueDocument(tx blobstore.Tx, s Submission, to partner.Partner, p payload) (record.TransferID, error) {
+func (x *Exchange) queueDocument(tx blobstore.Tx, s Submission, to partner.Partner, p payload) (Transfer, error) {
 	now := x.Now()
 	if err := partner.Require(tx, to.Org, now); err != nil {
-		return record.TransferID{}, err
+		return Transfer{}, err
 	}
 	t := x.outgoing(s, to, now)
 	t.State = Queued
 	t.carry(p)
 	if err := x.numberAlone(tx, &t, to); err != nil {
-		return t.ID, err
+		return t, err
 	}
 	if err := tx.Set(keyKey(t.ID), x.Keys.WrapFileKey(p.key, t.ID[:])); err != nil {
-		return t.ID, err
+		return t, err
 	}
-	return t.ID, t.create(tx)
+	return t, t.create(tx)
 }
 
 // outgoing is a new row that knows nothing of its content.

@@ -27,8 +27,13 @@ type worker struct {
 
 	// head is the place in a lane of messages before which nothing waits, or
 	// ever will: to look for the first from there on spares the journal all
-	// that was deleted before it.
-	head blobstore.Key
+	// that was deleted before it. last is the place of the last message of
+	// what stands there.
+	head, last blobstore.Key
+
+	// ready is a bundle of one message that came while nothing waited, as it is
+	// sent. Whether it is in the journal at all is for the journal to say.
+	ready *bundle
 
 	// What follows is run's alone.
 	pause *backoff.ExponentialBackOff
@@ -54,7 +59,21 @@ func (w *worker) found(near bool) {
 func (w *worker) begins(head blobstore.Key) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.head, w.busy = head, true
+	w.head, w.last, w.busy = head, head, true
+}
+
+// reaches notes the last of the messages that are delivered together.
+func (w *worker) reaches(last blobstore.Key) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last = last
+}
+
+// passes notes that what stood at the head was delivered, or has ended.
+func (w *worker) passes() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.head = w.last
 }
 
 // rests notes that nothing of the lane is delivered any more.
@@ -62,6 +81,26 @@ func (w *worker) rests() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.busy = false
+}
+
+// readies keeps a bundle that is about to become durable.
+func (w *worker) readies(b *bundle) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ready = b
+}
+
+// takeReady is the bundle with this id if it lies ready; nil if not. It is
+// there once: what failed with it is made anew from the journal.
+func (w *worker) takeReady(id record.TransferID) *bundle {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b := w.ready
+	w.ready = nil
+	if b == nil || b.row.ID != id {
+		return nil
+	}
+	return b
 }
 
 // lane says where the lane begins, and whether the partner is near and nothing

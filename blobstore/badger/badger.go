@@ -108,6 +108,7 @@ func (s *Store) Close() error {
 		close(s.closing)
 		s.owned.Wait()
 		s.readers.close()
+		s.wal.close()
 		if err := s.db.Close(); err != nil {
 			s.closed = record.Errorf(record.Internal, "couldn't close the journal: %w", err)
 		}
@@ -147,6 +148,7 @@ func (s *Store) openJournal() error {
 		err = s.removeSnapshots() // of which none can be in use: the journal is ours
 	}
 	if err != nil {
+		s.wal.close()
 		return errors.Join(err, db.Close())
 	}
 	return nil

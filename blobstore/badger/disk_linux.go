@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 func statfs(dir string) (int64, error) {
@@ -11,6 +13,13 @@ func statfs(dir string) (int64, error) {
 	err := syscall.Statfs(dir, &st)
 	return int64(st.Bavail) * int64(st.Bsize), err
 }
+
+// mapsAreFiles says that syncing a file writes, too, what was written to a map
+// of it. On Linux msync(2) is that very sync.
+const mapsAreFiles = true
+
+// syncData makes the content of a file durable.
+func syncData(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
 
 // preallocate gives a file its blocks where the file system can do that.
 func preallocate(path string, size int64) error {

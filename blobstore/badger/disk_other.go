@@ -13,6 +13,10 @@ func statfs(dir string) (int64, error) {
 	return int64(st.Bavail) * int64(st.Bsize), err
 }
 
+const mapsAreFiles = false
+
+func syncData(f *os.File) error { return f.Sync() }
+
 // preallocate and writeBack make things better where there is a call for them.
 func preallocate(string, int64) error  { return nil }
 func writeBack(*os.File, int64, int64) {}

@@ -51,10 +51,11 @@ func tuned(dir string, log *logger) badger.Options {
 	o.Compression = options.None
 	o.BlockCacheSize = 0
 
-	// Badger syncs within the commit, the very file that took the entries,
-	// and returns its error. DB.Sync afterwards might meet the next memtable
-	// and miss them.
-	o.SyncWrites = true
+	// The very file that took the entries is synced after each commit, by us
+	// where we can (wal.sync). DB.Sync afterwards might meet the next memtable
+	// and miss them. Badger's own sync within the commit has a second one, of
+	// the empty value log.
+	o.SyncWrites = !mapsAreFiles
 
 	// One goroutine writes, and it knows the time of each commit: views read
 	// at the last durable one, without waiting for the one under way.

@@ -15,7 +15,8 @@ import (
 // Badger makes them sparse and does not sync the directory that they are in.
 type wal struct {
 	dir  string
-	last int // number of the newest
+	last int      // number of the newest
+	file *os.File // that one
 }
 
 // walRoom is how far Badger writes into such a file, and some.
@@ -63,7 +64,33 @@ func (w *wal) adopt() error {
 	if err := preallocate(w.path(w.last), walRoom); err != nil && !isFull(err) {
 		return diskError(err, "couldn't make room for the journal's log: %w", err)
 	}
+	file, err := os.Open(w.path(w.last))
+	if err != nil {
+		return diskError(err, "couldn't open the journal's log: %w", err)
+	}
+	w.close()
+	w.file = file
 	return syncDir(w.dir)
+}
+
+// sync makes durable what the last commit has written: all of it into the
+// newest file, since a commit begins a new one before it writes, if at all.
+// The file stays open from before its first sync on, so that no error of the
+// disk's is missed.
+func (w *wal) sync() error {
+	if !mapsAreFiles {
+		return nil // Badger did it
+	}
+	if err := syncData(w.file); err != nil {
+		return diskError(err, "couldn't sync the journal's log: %w", err)
+	}
+	return nil
+}
+
+func (w *wal) close() {
+	if w.file != nil {
+		w.file.Close() // only read from and synced
+	}
 }
 
 func (w *wal) path(n int) string { return filepath.Join(w.dir, fmt.Sprintf("%05d.mem", n)) }

@@ -238,7 +238,10 @@ func (s *Store) transact(l *layer, at uint64) error {
 	if switched {
 		s.room.measure(s.db)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.wal.sync()
 }
 
 // fail ends the journal. After a write or a sync that failed, Badger may hold
