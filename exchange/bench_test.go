@@ -90,26 +90,50 @@ func BenchmarkMessages(b *testing.B) {
 	from, to := newNode(b, "anna"), newNode(b, "bert")
 	pair(b, from, to)
 	from.delivered(from.message("bert", nil).ID)
-	const callers, each = 64, 100
-	body := randomDocument(1 << 10)
 	b.ReportAllocs()
 	n := 0
 	begun := time.Now()
 	for b.Loop() {
-		var wg sync.WaitGroup
-		for range callers {
-			wg.Go(func() {
-				var last exchange.View
-				for range each {
-					last = from.message("bert", body)
-				}
-				from.delivered(last.ID)
-			})
-		}
-		wg.Wait()
-		n += callers * each
+		n += flood(from)
 	}
 	b.ReportMetric(float64(n)/time.Since(begun).Seconds(), "messages/s")
+}
+
+// flood delivers messages of 1 KiB to bert, that 64 callers submit at once.
+func flood(from *node) int {
+	const callers, each = 64, 100
+	body := randomDocument(1 << 10)
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			var last exchange.View
+			for range each {
+				last = from.message("bert", body)
+			}
+			from.delivered(last.ID)
+		})
+	}
+	wg.Wait()
+	return callers * each
+}
+
+// BenchmarkList reads a page of the newest 100 of 6,400 messages.
+func BenchmarkList(b *testing.B) {
+	from, to := newNode(b, "anna"), newNode(b, "bert")
+	pair(b, from, to)
+	flood(from)
+	for side, n := range map[string]*node{"sent": from, "received": to} {
+		b.Run(side, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				page, err := n.List(b.Context(), exchange.Filter{})
+				check(b, err)
+				if len(page) != 100 {
+					b.Fatalf("%d on a page", len(page))
+				}
+			}
+		})
+	}
 }
 
 // BenchmarkDocuments delivers documents of 100 KiB that several callers submit

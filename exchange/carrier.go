@@ -48,6 +48,29 @@ func bundleOf(tx blobstore.ReadTx, t Transfer) (c Transfer, index int64, err err
 	return c, 0, record.Errorf(record.NotFound, "the message %s is in no bundle", t.ID)
 }
 
+// recent is the bundle of the row before, which in a list is often that of the
+// next row, too.
+type recent struct {
+	bundle  Transfer
+	members []record.TransferID // if it is ours
+}
+
+// carrier is Exchange.carrier.
+func (r *recent) carrier(x *Exchange, tx blobstore.ReadTx, t Transfer) (Transfer, error) {
+	if t.small() && !r.bundle.ID.IsZero() && (t.Bundle == r.bundle.ID || slices.Contains(r.members, t.ID)) {
+		return r.bundle, nil
+	}
+	c, _, err := x.carrier(tx, t)
+	if err != nil || c.Kind != bundleKind {
+		return c, err
+	}
+	*r = recent{bundle: c}
+	if c.Direction == Out {
+		r.members, err = membersOf(tx, c.ID)
+	}
+	return c, err
+}
+
 // membersOf lists the messages of a bundle in their order.
 func membersOf(tx blobstore.ReadTx, bundle record.TransferID) ([]record.TransferID, error) {
 	packed, err := tx.Get(membersKey(bundle))
@@ -76,6 +99,11 @@ func putMembers(tx blobstore.Tx, bundle record.TransferID, ids []record.Transfer
 // as long as there is none.
 func (x *Exchange) settled(tx blobstore.ReadTx, t Transfer) (_, c Transfer, err error) {
 	c, _, err = x.carrier(tx, t)
+	return settledBy(tx, t, c, err)
+}
+
+// settledBy is settled with what was found of the carrier.
+func settledBy(tx blobstore.ReadTx, t, c Transfer, err error) (_, _ Transfer, _ error) {
 	switch {
 	case record.KindOf(err) == record.NotFound:
 		if t.State == "" {

@@ -331,9 +331,14 @@ func (x *Exchange) Get(ctx context.Context, id record.TransferID) (v View, err e
 
 // view adds to a row what is known elsewhere.
 func (x *Exchange) view(tx blobstore.ReadTx, t Transfer) (View, error) {
+	c, _, err := x.carrier(tx, t)
+	return x.viewOn(tx, t, c, err)
+}
+
+// viewOn is view with what was found of the carrier.
+func (x *Exchange) viewOn(tx blobstore.ReadTx, t, c Transfer, err error) (View, error) {
 	v := View{Anchor: queue.Unanchored}
-	var err error
-	if v.Transfer, v.carrier, err = x.settled(tx, t); err != nil {
+	if v.Transfer, v.carrier, err = settledBy(tx, t, c, err); err != nil {
 		return v, err
 	}
 	t = v.Transfer
@@ -403,6 +408,7 @@ func (x *Exchange) List(ctx context.Context, f Filter) (page []View, err error) 
 
 func (x *Exchange) list(ctx context.Context, tx blobstore.ReadTx, f Filter) ([]View, error) {
 	page := []View{}
+	var last recent
 	from := blobstore.Key("")
 	if !f.After.IsZero() {
 		t, err := getTransfer(tx, f.After)
@@ -426,7 +432,8 @@ func (x *Exchange) list(ctx context.Context, tx blobstore.ReadTx, f Filter) ([]V
 		if err != nil {
 			return nil, err
 		}
-		v, err := x.view(tx, t)
+		c, err := last.carrier(x, tx, t)
+		v, err := x.viewOn(tx, t, c, err)
 		if err != nil {
 			return nil, err
 		}
