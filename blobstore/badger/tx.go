@@ -170,14 +170,15 @@ func successor(prefix blobstore.Key) (blobstore.Key, bool) {
 type cursor struct{ *badger.Iterator }
 
 func newCursor(snap *badger.Txn, prefix blobstore.Key, at bound, reverse bool) *cursor {
-	o := badger.IteratorOptions{Reverse: reverse}
-	if !reverse {
-		// In reverse Badger would take a key behind the prefix, where the
-		// search begins, for the end.
-		o.Prefix = []byte(prefix)
+	// The prefix spares Badger all tables that have no such key.
+	c := &cursor{snap.NewIterator(badger.IteratorOptions{Reverse: reverse, Prefix: []byte(prefix)})}
+	from := []byte(at.key) // with no key: at the first, in reverse the last
+	if reverse && prefix != "" && (at.beyond || at.key > prefix && !strings.HasPrefix(string(at.key), string(prefix))) {
+		// Badger would take a key behind the prefix for the end: this is the
+		// last that there can be with it.
+		from = append([]byte(prefix), bytes.Repeat([]byte{0xff}, maxKey)...)
 	}
-	c := &cursor{snap.NewIterator(o)}
-	c.Seek([]byte(at.key)) // with no key: at the first, in reverse the last
+	c.Seek(from)
 	if key, ok := c.key(); ok && key == at.key && !at.inclusive && !at.beyond {
 		c.Next()
 	}
