@@ -35,9 +35,10 @@ func tuned(dir string, log *logger) badger.Options {
 	o.ValueThreshold = valueThreshold
 	o.ValueLogFileSize = 1 << 20 // the least; it stays empty
 	o.NumCompactors = 2          // the least
-	o.NumLevelZeroTables = 3     // of 12 MiB each, so that compactions stay small
-	o.NumLevelZeroTablesStall = 8
-	o.CompactL0OnClose = true // what was deleted is gone after a stop
+	o.NumLevelZeroTables = 5     // of 12 MiB each: what is below is rewritten for each of these rounds
+	o.NumLevelZeroTablesStall = 12
+	o.BaseLevelSize = 64 << 20 // a level less
+	o.CompactL0OnClose = true  // what was deleted is gone after a stop
 
 	// Each table's checksums are compared once, when it is opened: a bit that
 	// flipped in a key would hide its row without a word, since only values
