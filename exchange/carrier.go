@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"dxd/blobstore"
+	"dxd/hashanchor/queue"
 	"dxd/record"
 )
 
@@ -48,11 +49,30 @@ func bundleOf(tx blobstore.ReadTx, t Transfer) (c Transfer, index int64, err err
 	return c, 0, record.Errorf(record.NotFound, "the message %s is in no bundle", t.ID)
 }
 
-// recent is the bundle of the row before, which in a list is often that of the
-// next row, too.
+// recent is what the next row of a list has in common with those before: often
+// its bundle and record, and that nothing in the journal is on hold or asked
+// about.
 type recent struct {
-	bundle  Transfer
-	members []record.TransferID // if it is ours
+	bundle      Transfer
+	members     []record.TransferID // if it is ours
+	record      record.RecordID
+	anchor      queue.State
+	held, asked bool // whether anything is
+}
+
+func newRecent(tx blobstore.ReadTx) (r recent, err error) {
+	if r.held, err = anyUnder(tx, prefixHold); err != nil {
+		return r, err
+	}
+	r.asked, err = anyUnder(tx, prefixAsking)
+	return r, err
+}
+
+func anyUnder(tx blobstore.ReadTx, prefix blobstore.Key) (bool, error) {
+	for _, err := range tx.Scan(prefix, "", false) {
+		return err == nil, err
+	}
+	return false, nil
 }
 
 // carrier is Exchange.carrier.
@@ -64,11 +84,23 @@ func (r *recent) carrier(x *Exchange, tx blobstore.ReadTx, t Transfer) (Transfer
 	if err != nil || c.Kind != bundleKind {
 		return c, err
 	}
-	*r = recent{bundle: c}
+	r.bundle, r.members = c, nil
 	if c.Direction == Out {
 		r.members, err = membersOf(tx, c.ID)
 	}
 	return c, err
+}
+
+// anchorOf is queue.StateOf.
+func (r *recent) anchorOf(tx blobstore.ReadTx, id record.RecordID) (queue.State, error) {
+	if r.record == id {
+		return r.anchor, nil
+	}
+	state, err := queue.StateOf(tx, id)
+	if err == nil {
+		r.record, r.anchor = id, state
+	}
+	return state, err
 }
 
 // membersOf lists the messages of a bundle in their order.

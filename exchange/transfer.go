@@ -332,27 +332,31 @@ func (x *Exchange) Get(ctx context.Context, id record.TransferID) (v View, err e
 // view adds to a row what is known elsewhere.
 func (x *Exchange) view(tx blobstore.ReadTx, t Transfer) (View, error) {
 	c, _, err := x.carrier(tx, t)
-	return x.viewOn(tx, t, c, err)
+	return x.viewOn(tx, t, c, err, &recent{held: true, asked: true})
 }
 
 // viewOn is view with what was found of the carrier.
-func (x *Exchange) viewOn(tx blobstore.ReadTx, t, c Transfer, err error) (View, error) {
+func (x *Exchange) viewOn(tx blobstore.ReadTx, t, c Transfer, err error, last *recent) (View, error) {
 	v := View{Anchor: queue.Unanchored}
 	if v.Transfer, v.carrier, err = settledBy(tx, t, c, err); err != nil {
 		return v, err
 	}
 	t = v.Transfer
-	if v.Hold, err = holdOf(tx, t.ID); err != nil {
-		return v, err
+	if last.held {
+		if v.Hold, err = holdOf(tx, t.ID); err != nil {
+			return v, err
+		}
 	}
-	if v.Asking, err = askingOf(tx, t.ID); err != nil {
-		return v, err
+	if last.asked {
+		if v.Asking, err = askingOf(tx, t.ID); err != nil {
+			return v, err
+		}
 	}
 	if p, err := x.Book.ByOrg(t.Partner); err == nil {
 		v.Alias = p.Alias
 	}
 	if !t.Record.IsZero() {
-		if v.Anchor, err = queue.StateOf(tx, t.Record); err != nil {
+		if v.Anchor, err = last.anchorOf(tx, t.Record); err != nil {
 			return v, err
 		}
 	}
@@ -408,7 +412,10 @@ func (x *Exchange) List(ctx context.Context, f Filter) (page []View, err error) 
 
 func (x *Exchange) list(ctx context.Context, tx blobstore.ReadTx, f Filter) ([]View, error) {
 	page := []View{}
-	var last recent
+	last, err := newRecent(tx)
+	if err != nil {
+		return nil, err
+	}
 	from := blobstore.Key("")
 	if !f.After.IsZero() {
 		t, err := getTransfer(tx, f.After)
@@ -433,7 +440,7 @@ func (x *Exchange) list(ctx context.Context, tx blobstore.ReadTx, f Filter) ([]V
 			return nil, err
 		}
 		c, err := last.carrier(x, tx, t)
-		v, err := x.viewOn(tx, t, c, err)
+		v, err := x.viewOn(tx, t, c, err, &last)
 		if err != nil {
 			return nil, err
 		}
