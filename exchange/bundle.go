@@ -31,6 +31,7 @@ type bundle struct {
 	key      crypto.FileKey
 	sealed   []byte
 	header   func() ([]byte, error)
+	card     record.RecordID // the partner's, for which the header is
 	manifest record.Envelope // once it has a number
 }
 
@@ -69,12 +70,14 @@ func openingAt(t Transfer, index int64) ([]byte, error) {
 func (b *bundle) seal() (err error) {
 	b.sealed, b.key, b.row.BodyNonce, err = sealInMemory(b.bodies...)
 	b.row.SealedLength, b.row.Size, b.row.Items = int64(len(b.sealed)), int64(b.plain), int64(len(b.members))
+	b.bodies = nil
 	return err
 }
 
 // sealHeader seals the header for the partner in a goroutine, since others wait
 // for the disk meanwhile.
 func (b *bundle) sealHeader(to partner.Partner) {
+	b.card = to.Card.ID()
 	var header []byte
 	var err error
 	done := make(chan struct{})

@@ -35,13 +35,12 @@ var errAway = errors.New("couldn't reach the partner")
 // transfer needs no more of it: delivered, or cancelled in the meantime. ready
 // is the payload if it is in memory, else nil.
 func (x *Exchange) deliver(ctx context.Context, p partner.Partner, t Transfer, ready *bundle) error {
-	numbered := t.Record
 	t, err := x.renew(ctx, p, t)
 	if err != nil {
 		return x.unsendable(ctx, t, err)
 	}
-	if t.Record != numbered {
-		ready = nil
+	if ready != nil && (ready.row.Record != t.Record || ready.card != p.Card.ID()) {
+		ready = nil // it was signed anew, or the partner has another card since
 	}
 	parcel, err := x.packOr(ctx, p, t, ready)
 	if err != nil {

@@ -41,6 +41,7 @@ func (x *Exchange) deliverInOrder(ctx context.Context, p partner.Partner, self *
 		head, _ := self.lane()
 		t, key, err := x.nextWaiting(ctx, p.Org, record.LaneMsg, head, none)
 		if key == "" {
+			self.takeReady(record.TransferID{}) // of a submission that failed
 			return err
 		}
 		self.begins(key)
@@ -63,6 +64,7 @@ func (x *Exchange) deliverInOrder(ctx context.Context, p partner.Partner, self *
 // deliverHead delivers what stands at the head of the lane, or ends it.
 func (x *Exchange) deliverHead(ctx context.Context, p partner.Partner, t Transfer, self *worker) error {
 	defer x.roads.enter()()
+	ready := self.takeReady(t.ID)
 	if x.Now().UnixMilli() >= t.Expires {
 		return x.giveUp(ctx, t.ID, Failed, reasonExpired)
 	}
@@ -70,7 +72,7 @@ func (x *Exchange) deliverHead(ctx context.Context, p partner.Partner, t Transfe
 	if t.Record.IsZero() {
 		err = x.deliverNew(ctx, p, &t, self)
 	} else {
-		err = x.deliver(ctx, p, t, self.takeReady(t.ID))
+		err = x.deliver(ctx, p, t, ready)
 	}
 	var r *refusedError
 	switch {

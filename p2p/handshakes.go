@@ -241,7 +241,7 @@ func (l pooledListener) Accept() (manet.Conn, network.ConnManagementScope, error
 }
 
 // paced is TLS that computes handshakes at the sources' pace. Before it, a
-// connection costs next to nothing. Connections begin with wide buffers.
+// connection costs next to nothing.
 type paced struct {
 	sec.SecureTransport
 	pools *pools
@@ -255,11 +255,5 @@ func (s paced) SecureInbound(ctx context.Context, c net.Conn, p peer.ID) (sec.Se
 	if !s.pools.mayBegin(from) {
 		return nil, errTooFast
 	}
-	widen(c)
 	return s.SecureTransport.SecureInbound(ctx, c, p)
-}
-
-func (s paced) SecureOutbound(ctx context.Context, c net.Conn, p peer.ID) (sec.SecureConn, error) {
-	widen(c)
-	return s.SecureTransport.SecureOutbound(ctx, c, p)
 }

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -52,9 +49,8 @@ const (
 	writeTimeout = 30 * time.Second
 
 	// maxWindow is how much one stream over TCP may have under way: 80 MB/s
-	// at 100 ms, since yamux opens it again once half of it was read. It is
-	// memory that a slow reader can fill.
-	maxWindow = 16 << 20
+	// at 100 ms. It is memory that a slow reader can fill.
+	maxWindow = 8 << 20
 )
 
 // transports are libp2p's swarm and what it stands on. There is no libp2p
@@ -223,28 +219,6 @@ func (t *transports) close() error {
 	}
 	return errors.Join(append(errs, t.res.Close())...)
 }
-
-// sendBuffer is how much a TCP connection may have under way; Linux doubles it.
-// By itself Linux stops at 4 MiB (net.ipv4.tcp_wmem), which is 28 MB/s at
-// 100 ms: a writer is woken only once a third of it is free.
-const sendBuffer = 4 << 20
-
-// widen gives a connection that buffer where the kernel allows it. Where it
-// does not, to ask would be to get less than without.
-func widen(c net.Conn) {
-	if w, ok := c.(interface{ SetWriteBuffer(int) error }); ok && mayWiden() {
-		_ = w.SetWriteBuffer(sendBuffer) // it works without, too
-	}
-}
-
-var mayWiden = sync.OnceValue(func() bool {
-	raw, err := os.ReadFile("/proc/sys/net/core/wmem_max")
-	if err != nil {
-		return false
-	}
-	most, err := strconv.Atoi(strings.TrimSpace(string(raw)))
-	return err == nil && most >= sendBuffer
-})
 
 // wantedBuffer is the UDP receive buffer that quic-go asks for.
 const wantedBuffer = 7 << 20

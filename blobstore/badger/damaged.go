@@ -29,6 +29,9 @@ func checkLogs(dir string) error {
 		return err
 	}
 	defer unlock()
+	if err := removeEmpty(dir); err != nil {
+		return err
+	}
 	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
 	if err != nil {
 		return record.Errorf(record.Internal, "couldn't look for the journal's logs: %w", err)
@@ -38,16 +41,31 @@ func checkLogs(dir string) error {
 		if err != nil {
 			return diskError(err, "couldn't read the journal's log: %w", err)
 		}
-		if len(data) == 0 {
-			// The process died between making this log and giving it a size.
-			// Nothing is in it, and Badger fails over it, once.
-			if err := os.Remove(path); err != nil {
-				return diskError(err, "couldn't remove an empty log of the journal: %w", err)
-			}
-			continue
-		}
 		if lostCommits(data) {
 			return errDamaged(errors.New("a commit in its log does not hold, and others follow"))
+		}
+	}
+	return nil
+}
+
+// removeEmpty removes logs without a size: the process died between making one
+// and giving it a size, or the power went before that was on the disk. Nothing
+// is in them, and Badger fails over them, once.
+func removeEmpty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return diskError(err, "couldn't look for the journal's logs: %w", err)
+	}
+	for _, e := range entries {
+		if ext := filepath.Ext(e.Name()); ext != ".mem" && ext != ".vlog" {
+			continue
+		}
+		info, err := e.Info()
+		if err == nil && info.Size() == 0 {
+			err = os.Remove(filepath.Join(dir, e.Name()))
+		}
+		if err != nil {
+			return diskError(err, "couldn't remove an empty log of the journal: %w", err)
 		}
 	}
 	return nil

@@ -135,10 +135,12 @@ func TestALogThatADeathLeftEmptyIsNoObstacle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Badger makes the next log before it gives it a size.
-	next := filepath.Join(dir, "journal", "00099.mem")
-	if err := os.WriteFile(next, nil, 0o600); err != nil {
-		t.Fatal(err)
+	// Badger makes the next logs before it gives them a size, and of the empty
+	// value log nobody syncs that.
+	for _, next := range []string{"00099.mem", "000099.vlog"} {
+		if err := os.WriteFile(filepath.Join(dir, "journal", next), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	rows, err := reopened(t, dir, log, content)
 	if err != nil || rows != len(ends) {

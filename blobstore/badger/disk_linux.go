@@ -19,7 +19,13 @@ func statfs(dir string) (int64, error) {
 const mapsAreFiles = true
 
 // syncData makes the content of a file durable.
-func syncData(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
+func syncData(f *os.File) error {
+	for {
+		if err := unix.Fdatasync(int(f.Fd())); err != unix.EINTR {
+			return err
+		}
+	}
+}
 
 // preallocate gives a file its blocks where the file system can do that.
 func preallocate(path string, size int64) error {

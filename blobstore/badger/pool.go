@@ -38,9 +38,14 @@ func (b builders) trim() {
 		return
 	}
 	piece := b.pool.Get(0, "")
-	if n := piece.Allocated(); n < leastPiece || n > mostPiece {
+	n := piece.Allocated()
+	if n < leastPiece {
 		piece.Release()
 		return
+	}
+	if n > mostPiece {
+		piece.Release()
+		piece = z.NewAllocator(leastPiece, "") // for an empty pool Badger makes up to 256 MiB at once
 	}
 	b.pool.Return(piece)
 }

@@ -127,10 +127,10 @@ func (c call) path(i int) string {
 // disk and its files are numbered by lines of the trace; 0 is before it.
 type tracedFile struct {
 	isDir   bool
-	through bool // it was opened so that each write waits for the disk
-	dirty   int  // when bytes were last written that no sync followed; 0 if there are none
-	named   int  // when its name was made that no sync of its directory followed
-	msyncs  []call
+	through bool   // it was opened so that each write waits for the disk
+	dirty   int    // when bytes were last written that no sync followed; 0 if there are none
+	named   int    // when its name was made that no sync of its directory followed
+	syncs   []call // msync, fsync, fdatasync
 }
 
 type tracedDisk struct {
@@ -270,11 +270,9 @@ func (d *tracedDisk) synced(c call, path string) {
 	if f.dirty < c.begun {
 		f.dirty = 0
 	}
-	if c.name == "msync" {
-		f.msyncs = append(f.msyncs, c)
-		if isTable(path) && f.named < c.begun {
-			f.named = 0
-		}
+	f.syncs = append(f.syncs, c)
+	if c.name == "msync" && isTable(path) && f.named < c.begun {
+		f.named = 0
 	}
 	for name, child := range d.files { // if it is a directory
 		if filepath.Dir(name) == path && child.named < c.begun {
@@ -384,7 +382,7 @@ func (d *tracedDisk) logSyncs(from, to call) (n int) {
 		if filepath.Ext(path) != ".mem" {
 			continue
 		}
-		for _, s := range f.msyncs {
+		for _, s := range f.syncs {
 			if s.begun > from.ended && s.ended < to.begun {
 				n++
 			}
@@ -418,7 +416,7 @@ func (d *tracedDisk) clean(c call, path string, f *tracedFile, at *passed) {
 		return
 	}
 	// What Badger maps and never fills has no bytes that could be lost.
-	empty := filepath.Ext(path) == ".vlog" || filepath.Base(path) == "DISCARD" || filepath.Ext(path) == ".mem" && len(f.msyncs) == 0
+	empty := filepath.Ext(path) == ".vlog" || filepath.Base(path) == "DISCARD" || filepath.Ext(path) == ".mem" && len(f.syncs) == 0
 	if f.dirty != 0 && !empty {
 		d.complain(c, "%s: bytes of %s (line %d) are not on the disk", at.what, d.short(path), f.dirty)
 	}
