@@ -38,6 +38,35 @@ func BenchmarkStream(b *testing.B) {
 	}
 }
 
+// BenchmarkSmallStream opens a stream over a connection that is up, sends 4 KiB
+// and waits for the answer, as for each bundle of messages.
+func BenchmarkSmallStream(b *testing.B) {
+	for _, tt := range transportsUnderTest {
+		b.Run(tt.name, func(b *testing.B) {
+			from, to := newHost(b, newDoor()), newHost(b, newDoor(), tt.listen)
+			to.Handle(testProtocol, func(_ context.Context, c *Conn) { drain(c) })
+			sent := make([]byte, 4<<10)
+			b.ReportAllocs()
+			for b.Loop() {
+				c, err := from.Open(testContext(b), to.Node(), to.Addrs(), testProtocol)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := c.Write(sent); err != nil {
+					b.Fatal(err)
+				}
+				if err := c.CloseWrite(); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.ReadFull(c, sent[:1]); err != nil {
+					b.Fatal(err)
+				}
+				_ = c.Close()
+			}
+		})
+	}
+}
+
 // halfCloser is a connection whose sending half can be closed.
 type halfCloser interface {
 	net.Conn

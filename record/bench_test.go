@@ -43,3 +43,15 @@ func BenchmarkMarshalPayload(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkTreeRoot is the root over the items of a full bundle.
+func BenchmarkTreeRoot(b *testing.B) {
+	leaves := make([]record.Hash, record.MaxItems)
+	for i := range leaves {
+		leaves[i] = record.LeafHash([]byte{byte(i), byte(i >> 8)})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		record.TreeRoot(leaves)
+	}
+}

@@ -89,6 +89,56 @@ func BenchmarkView(b *testing.B) {
 	}
 }
 
+// BenchmarkScan is a page of 100 values, from the beginning and from the end.
+func BenchmarkScan(b *testing.B) {
+	s := open(b, b.TempDir(), Options{})
+	defer closeStore(b, s)
+	setRows(b, s, 1000)
+	for _, reverse := range []bool{false, true} {
+		b.Run(fmt.Sprintf("reverse=%v", reverse), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				err := s.View(context.Background(), func(tx blobstore.ReadTx) error { return readPage(tx, reverse) })
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func readPage(tx blobstore.ReadTx, reverse bool) error {
+	n := 0
+	for _, err := range tx.Scan("row/", "", reverse) {
+		if n++; err != nil || n == 100 {
+			return err
+		}
+	}
+	return fmt.Errorf("%d of 100", n)
+}
+
+// BenchmarkBundle is an update of 3,000 rows and 1 MiB, about what receiving a
+// bundle of 1,000 messages writes.
+func BenchmarkBundle(b *testing.B) {
+	s := open(b, b.TempDir(), Options{})
+	defer closeStore(b, s)
+	row := make([]byte, 350)
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		err := s.Update(context.Background(), func(tx blobstore.Tx) error {
+			for i := range 3000 {
+				if err := tx.Set(blobstore.Key(fmt.Sprintf("row/%d/%d", n, i)), row); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkPayload writes 256 MiB and commits them, and then does the same with
 // a bare file.
 func BenchmarkPayload(b *testing.B) {
