@@ -45,23 +45,13 @@ func BenchmarkSmallStream(b *testing.B) {
 		b.Run(tt.name, func(b *testing.B) {
 			from, to := newHost(b, newDoor()), newHost(b, newDoor(), tt.listen)
 			to.Handle(testProtocol, func(_ context.Context, c *Conn) { drain(c) })
-			sent := make([]byte, 4<<10)
 			b.ReportAllocs()
 			for b.Loop() {
 				c, err := from.Open(testContext(b), to.Node(), to.Addrs(), testProtocol)
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, err := c.Write(sent); err != nil {
-					b.Fatal(err)
-				}
-				if err := c.CloseWrite(); err != nil {
-					b.Fatal(err)
-				}
-				if _, err := io.ReadFull(c, sent[:1]); err != nil {
-					b.Fatal(err)
-				}
-				_ = c.Close()
+				pour(b, c, 4<<10)
 			}
 		})
 	}
@@ -84,7 +74,7 @@ func drain(c halfCloser) {
 // pour sends size bytes and waits until they have arrived.
 func pour(b *testing.B, c halfCloser, size int) {
 	b.Helper()
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, min(size, 1<<20))
 	for sent := 0; sent < size; sent += len(buf) {
 		if _, err := c.Write(buf); err != nil {
 			b.Fatal(err)
