@@ -224,7 +224,7 @@ type answered struct {
 }
 
 // forgetPushes forgets what was answered. The number of a void that was taken
-// has ended.
+// has ended, and that a word was not taken is for people to see.
 func (x *Exchange) forgetPushes(ctx context.Context, org record.OrgID, done []answered) error {
 	if len(done) == 0 {
 		return nil
@@ -241,6 +241,9 @@ func (x *Exchange) forgetPushes(ctx context.Context, org record.OrgID, done []an
 				return err
 			}
 			if err := asked(tx, x.Now().UnixMilli(), d); err != nil {
+				return err
+			}
+			if err := x.unheard(tx, org, d); err != nil {
 				return err
 			}
 		}

@@ -307,3 +307,22 @@ func (x *Exchange) checkPrevious(tx blobstore.ReadTx, carrier Transfer, previous
 	}
 	return nil
 }
+
+// unheard is an alarm if the sender did not take the word that was said here:
+// it holds to another one then, which we signed and do not know.
+func (x *Exchange) unheard(tx blobstore.Tx, org record.OrgID, d answered) error {
+	var p push
+	if err := record.Load(d.Value[32:], &p); err != nil || !p.Word || d.taken {
+		return nil // which newsOf has told of
+	}
+	_, err := getReceipt(tx, p.Transfer, receiptWord)
+	switch record.KindOf(err) {
+	case record.NotFound, record.Damaged:
+		return nil // likewise
+	}
+	if err != nil {
+		return err
+	}
+	return x.alarm(tx, org, p.Transfer, "a partner does not take the word that was said here on its transfer: it may have another one that we signed, "+
+		"if this state directory was put back to an older copy; what it was told first stands there")
+}

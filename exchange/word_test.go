@@ -448,6 +448,28 @@ func TestASecondWordOfAPartnerIsAnAlarmAndNotTaken(t *testing.T) {
 	}
 }
 
+func TestAContraryWordOfAnOldCopyIsSeenOnBothSides(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	sent := a.send("bert", []byte("a document"))
+	a.delivered(sent.ID)
+	b.halt()
+	putBack := b.backup()
+	b.start()
+	b.says(sent.ID, accepted)
+	a.hears(sent.ID)
+	b.halt()
+	putBack()
+	b.start()
+	b.says(sent.ID, refused)
+	a.alarmed(1, "two words on one transfer: it was accepted, and now refused")
+	b.alarmed(1, "does not take the word", "older copy")
+	if told := b.events(event.Alarm)[0]; told.ID != sent.ID || told.Partner != a.keys.Org() {
+		t.Errorf("the alarm is %+v", told)
+	}
+	agreeOn(t, sent.ID, accepted, a)
+}
+
 func TestGoalsAreMetByTheWord(t *testing.T) {
 	a, b := newNode(t, "anna"), newNode(t, "bert")
 	pair(t, a, b)
