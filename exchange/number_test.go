@@ -215,22 +215,52 @@ func TestNumbersMayComeInAnyOrder(t *testing.T) {
 	b.alarmed(1, "does not go on from its number 6")
 }
 
-func TestACancelledTransferEndsItsNumber(t *testing.T) {
+// void reads the void that the node signed of a transfer.
+func (n *node) void(id record.TransferID) record.Signed[record.Void] {
+	n.t.Helper()
+	var void record.Signed[record.Void]
+	check(n.t, n.store.View(n.t.Context(), func(tx blobstore.ReadTx) error {
+		raw, err := tx.Get("x/v/" + blobstore.Key(id[:]))
+		if err != nil {
+			return err
+		}
+		e, err := record.ParseEnvelope(raw)
+		if err != nil {
+			return err
+		}
+		void, err = record.OpenVoid(e, n.book.Self())
+		return err
+	}))
+	return void
+}
+
+func TestWhatIsCancelledOrExpiresEndsItsNumber(t *testing.T) {
 	a, b := newNode(t, "anna"), newNode(t, "bert")
 	pair(t, a, b)
 	meet(a, b)
 	b.halt()
-	first, second := a.send("bert", []byte("given up")), a.send("bert", []byte("not"))
-	_, err := a.Cancel(t.Context(), first.ID)
+	cancelled, waits := a.send("bert", []byte("given up")), a.send("bert", []byte("not"))
+	_, err := a.Cancel(t.Context(), cancelled.ID)
 	check(t, err)
-	if l := a.lane(b); l.Sent != 3 || l.Acknowledged != 1 {
+	late, err := a.Submit(t.Context(), exchange.Submission{To: []string{"bert"}, Name: "a", Expires: time.Hour, Size: -1}, strings.NewReader("too late"))
+	check(t, err)
+	a.awake(2 * time.Hour)
+	if v := a.ended(late[0].ID); v.Reason != "expired" {
+		t.Errorf("it ends as %s (%s)", v.State, v.Reason)
+	}
+	if l := a.lane(b); l.Sent != 4 || l.Acknowledged != 1 {
 		t.Errorf("before anybody knows: %+v", l)
 	}
 	b.start()
-	a.delivered(second.ID)
+	a.delivered(waits.ID)
 	a.settles(t, b)
-	if l := b.lane(a); l.Received != 3 || l.Complete != 3 {
+	if l := b.lane(a); l.Received != 4 || l.Complete != 4 {
 		t.Errorf("there it is %+v", l)
+	}
+	for id, reason := range map[record.TransferID]record.VoidReason{cancelled.ID: record.VoidCancelled, late[0].ID: record.VoidExpired} {
+		if v := a.void(id).Body; v.Reason != reason || v.Recipient != b.keys.Org() {
+			t.Errorf("the void says %q", v.Reason)
+		}
 	}
 	for _, n := range []*node{a, b} {
 		if told := n.alarms(); len(told) > 0 {
@@ -263,15 +293,7 @@ func TestTheProofOfAVoidIsTaken(t *testing.T) {
 	sent := a.send("bert", []byte("given up"))
 	_, err := a.Cancel(t.Context(), sent.ID)
 	check(t, err)
-	var void record.Envelope
-	check(t, a.store.View(t.Context(), func(tx blobstore.ReadTx) error {
-		raw, err := tx.Get("x/v/" + blobstore.Key(sent.ID[:]))
-		if err != nil {
-			return err
-		}
-		void, err = record.ParseEnvelope(raw)
-		return err
-	}))
+	void := a.void(sent.ID).Envelope
 	proof, err := record.Marshal(proofOf(t, void, a.keys.Account()))
 	check(t, err)
 	check(t, a.store.Update(t.Context(), func(tx blobstore.Tx) error {
