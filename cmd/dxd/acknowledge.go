@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"dxd/client"
 	"dxd/record"
@@ -69,4 +72,44 @@ func (a *acks) wait() error {
 		return nil
 	}
 	return record.WithHint(record.Errorf(record.KindOf(err), "couldn't acknowledge the last events: %w", err), "they come again under this name")
+}
+
+func (a *app) ackCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "ack NAME SEQ",
+		Short: "Acknowledge all events up to a number",
+		Long: `Acknowledge all events up to a number, for a program that reads them with
+` + "`dxd events --name NAME --no-ack`" + `, and is done with them. They never come again
+under that name. An older number changes nothing.`,
+		Example:           "  dxd events ack billing 4711",
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: a.completeSubscriptionOnce,
+		PreRunE: func(_ *cobra.Command, args []string) error {
+			_, err := eventNumber(args[1])
+			return err
+		},
+		RunE: a.online(func(ctx context.Context, c *client.Client, args []string) error {
+			seq, err := eventNumber(args[1])
+			if err != nil {
+				return err
+			}
+			if err := c.Acknowledge(ctx, args[0], seq); err != nil {
+				return err
+			}
+			s, err := c.Subscription(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return a.print(s, field{s.Name, "acknowledged " + strconv.FormatInt(s.Acked, 10)})
+		}),
+	}
+}
+
+// eventNumber reads the number of an event.
+func eventNumber(s string) (int64, error) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 {
+		return 0, record.Errorf(record.Invalid, "not the number of an event: %q", record.Printable(s, 40))
+	}
+	return n, nil
 }

@@ -19,6 +19,7 @@ type eventsOptions struct {
 	follow bool
 	after  int64
 	name   string
+	noAck  bool
 }
 
 func (a *app) eventsCommand() *cobra.Command {
@@ -31,11 +32,17 @@ anchors, changes of partners, alarms. Each event has a number, without gaps.
 
 With --name it goes on behind the last event that was acknowledged under that
 name, and acknowledges each once it is printed: nothing is missed if the command
-or the machine dies, and nothing comes again after it was acknowledged. Events
-are kept until each name has acknowledged them. One command at a time uses a
-name: a second one takes over, and the first ends.`,
+dies, and nothing comes again after it was acknowledged. Events are kept until
+each name has acknowledged them. One command at a time uses a name: a second one
+takes over, and the first ends.
+
+What stands in a pipe is printed, and lost if whoever reads the pipe dies. With
+--no-ack nothing is acknowledged but by ` + "`dxd events ack`" + `, which a program
+calls when it is done with an event: then it misses none, whoever dies.`,
 		Example: `  dxd events --after 4711
-  dxd events --follow --name billing --json | while read -r event; do …; done`,
+  dxd events --follow --name billing --no-ack --json | while read -r event; do
+    enter "$event" && dxd events ack billing "$(echo "$event" | jq .seq)"
+  done`,
 		Args: cobra.NoArgs,
 	}
 	cmd.RunE = a.online(func(ctx context.Context, c *client.Client, _ []string) error {
@@ -52,6 +59,8 @@ name: a second one takes over, and the first ends.`,
 		case cmd.Flags().Changed("name") && o.name == "":
 			// A variable of a script that is not set must not read without a name.
 			return record.Errorf(record.Invalid, "--name is empty")
+		case o.noAck && o.name == "":
+			return record.WithHint(record.Errorf(record.Invalid, "--no-ack needs --name"), "without a name nothing is acknowledged anyway")
 		}
 		return nil
 	}
@@ -59,17 +68,20 @@ name: a second one takes over, and the first ends.`,
 	flags.BoolVar(&o.follow, "follow", false, "go on with new events as they come; with --json, one line of JSON each")
 	flags.Int64Var(&o.after, "after", 0, "begin behind the event with this number (default: the oldest that is kept, or what was acknowledged)")
 	flags.StringVar(&o.name, "name", "", "name of a subscription: made if there is none, and acknowledged as events are printed")
+	flags.BoolVar(&o.noAck, "no-ack", false, "acknowledge nothing: `dxd events ack` does")
 	completeFlag(cmd, "name", a.completeSubscription)
-	cmd.AddCommand(a.subscriptionsCommand(), a.unsubscribeCommand())
+	cmd.AddCommand(a.ackCommand(), a.subscriptionsCommand(), a.unsubscribeCommand())
 	return cmd
 }
 
 func (a *app) events(ctx context.Context, c *client.Client, o eventsOptions, f client.EventFilter) error {
-	if o.name == "" {
-		return a.printEvents(ctx, c, o, f, func(int64) {})
+	if o.name != "" {
+		if err := subscribed(ctx, c, f); err != nil {
+			return err
+		}
 	}
-	if err := subscribed(ctx, c, f); err != nil {
-		return err
+	if o.name == "" || o.noAck {
+		return a.printEvents(ctx, c, o, f, func(int64) {})
 	}
 	done := acknowledging(ctx, c, o.name)
 	err := a.printEvents(ctx, c, o, f, done.ack)
@@ -214,16 +226,11 @@ func (a *app) subscriptionsCommand() *cobra.Command {
 
 func (a *app) unsubscribeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "unsubscribe NAME",
-		Short:   "Remove a subscription; events are not kept for it any more",
-		Example: "  dxd events unsubscribe billing",
-		Args:    cobra.ExactArgs(1),
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			return a.completeSubscription(cmd, args, prefix)
-		},
+		Use:               "unsubscribe NAME",
+		Short:             "Remove a subscription; events are not kept for it any more",
+		Example:           "  dxd events unsubscribe billing",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeSubscriptionOnce,
 		RunE: a.online(func(ctx context.Context, c *client.Client, args []string) error {
 			s, err := c.Unsubscribe(ctx, args[0])
 			if err != nil {
@@ -243,4 +250,12 @@ func (a *app) completeSubscription(cmd *cobra.Command, _ []string, _ string) ([]
 		}
 		return words, err
 	})
+}
+
+// completeSubscriptionOnce completes the first argument with it.
+func (a *app) completeSubscriptionOnce(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.completeSubscription(cmd, args, prefix)
 }
