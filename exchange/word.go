@@ -45,7 +45,8 @@ func (w Word) entry(index int64) record.Entry {
 }
 
 // Say signs the application's word on a transfer that came in, as the next
-// receipt about its manifest, and has its sender told. The same once more
+// receipt about its manifest, and has its sender told. The same once more is
+// told once more, since a sender whose state was put back has forgotten it, and
 // changes nothing; anything else after it is a Conflict.
 func (x *Exchange) Say(ctx context.Context, id record.TransferID, w Word) (View, error) {
 	if err := w.check(); err != nil {
@@ -65,7 +66,10 @@ func (x *Exchange) Say(ctx context.Context, id record.TransferID, w Word) (View,
 			return err
 		}
 		said, err := x.mayBeSaid(tx, t, w.entry(index))
-		if err != nil || said {
+		if err != nil {
+			return err
+		}
+		if err := (push{Transfer: t.ID, Word: true}).put(tx, t.Partner); err != nil || said {
 			return err
 		}
 		return x.putSaid(tx, t, c, w.entry(index))
@@ -106,8 +110,7 @@ func (x *Exchange) mayBeSaid(tx blobstore.ReadTx, t Transfer, e record.Entry) (s
 	return false, record.WithHint(err, "`dxd transfer "+t.ID.String()+"` shows what was said; to add to it, send a message or a document")
 }
 
-// putSaid writes the signed receipt, its leaf, the state that it makes, and
-// that the sender is to be told.
+// putSaid writes the signed receipt, its leaf and the state that it makes.
 func (x *Exchange) putSaid(tx blobstore.Tx, t, carrier Transfer, e record.Entry) error {
 	previous, err := lastReceipt(tx, carrier.ID)
 	if err != nil {
@@ -125,9 +128,6 @@ func (x *Exchange) putSaid(tx blobstore.Tx, t, carrier Transfer, e record.Entry)
 		return err
 	}
 	if err := queue.Add(tx, id, receipt.Leaf()); err != nil {
-		return err
-	}
-	if err := (push{Transfer: t.ID, Word: true}).put(tx, t.Partner); err != nil {
 		return err
 	}
 	return x.putWord(tx, t, receipt)
