@@ -243,6 +243,26 @@ func TestARecipientRefusesABundleThatDoesNotHold(t *testing.T) {
 	}
 }
 
+func TestAMessageThatIsTooLongIsNotEvenBegun(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	for length, want := range map[int64]byte{exchange.MaxMessage: typeAnswer, exchange.MaxMessage + 1: typeRefusal} {
+		f := &bundleForgery{ID: newID(), Lane: "msg", Alone: true, Manifest: func(*record.Manifest) {}, Packed: func(b []byte) []byte { return b }}
+		f.add(string(make([]byte, 100<<10))) // what goes along with the offer
+		signed := f.sign(t, a, b)
+		signed.offer["sealed_length"] = crypto.SealedLength(length)
+		raw, err := json.Marshal(signed.offer)
+		check(t, err)
+		s := openRaw(t, a, b)
+		writeFrame(t, s, typeOffer, raw)
+		writeFrame(t, s, typeBody, signed.sealed[:64<<10])
+		if kind, content, err := readFrame(s); err != nil || kind != want {
+			t.Errorf("%d bytes are answered with type %d, %s (%v)", length, kind, content, err)
+		}
+		s.Reset()
+	}
+}
+
 func TestAMessageThatIsHereAlreadyIsNotMadeAgain(t *testing.T) {
 	a, b := newNode(t, "anna"), newNode(t, "bert")
 	pair(t, a, b)
