@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"dxd/hashanchor"
+	"dxd/record"
 )
 
 func FuzzParseEvidence(f *testing.F) {
@@ -12,14 +13,20 @@ func FuzzParseEvidence(f *testing.F) {
 	f.Add(s.file(f))
 	s.notarise(f)
 	f.Add(s.file(f))
+	proven, block := sample(f)
+	f.Add(proven)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := verify(t, s.doc(), data, hashanchor.Options{Chain: s.chain}) // whatever it is, it ends in a verdict
+		alone := verify(t, s.doc(), data, stateOptions(block))
 		e, err := hashanchor.ParseEvidence(data)
 		if err != nil {
-			if e != nil || r.ExitCode() != hashanchor.ExitInvalid {
+			if e != nil || r.ExitCode() != hashanchor.ExitInvalid || alone.ExitCode() != hashanchor.ExitInvalid {
 				t.Fatal("something is returned on an error")
 			}
 			return
+		}
+		if alone.Valid && len(e.StateProof) == 0 {
+			t.Fatal("without a state proof it is valid down to a block's hash")
 		}
 		again, err := e.Bytes()
 		if err != nil || !bytes.Equal(bytes.TrimRight(again, "\n"), bytes.TrimRight(data, "\r\n")) {
@@ -57,6 +64,10 @@ func FuzzOpenCardFile(f *testing.F) {
 				t.Fatal("something is returned on an error")
 			}
 			return
+		}
+		o := hashanchor.Options{Chain: s.chain, Cards: []hashanchor.CardFile{c}}
+		if _, err := hashanchor.Verify(t.Context(), s.doc(), s.file(t), o); err != nil && record.KindOf(err) != record.Invalid {
+			t.Fatalf("no verdict: %v", err)
 		}
 		again, err := c.File().Bytes()
 		if err != nil || !bytes.Equal(again, append(bytes.TrimRight(data, "\r\n"), '\n')) {

@@ -2,6 +2,8 @@ package hashanchor_test
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -88,6 +90,45 @@ func mutateString(v string, set func(how string, changed any)) {
 		set("shorter", v[:len(v)-1])
 	}
 	set("null", nil)
+}
+
+// mutateBytes calls try with the file after a flip of one bit in each byte of
+// all that it holds in base64 or hexadecimal: payloads and signatures of records,
+// hashes, salts, header and nodes. The bits take turns.
+func mutateBytes(t *testing.T, data []byte, try func(what string, changed []byte)) (flipped int) {
+	text := strings.TrimSpace(string(data))
+	for at := 0; at < len(text); {
+		open := strings.IndexByte(text[at:], '"')
+		if open < 0 {
+			break
+		}
+		open += at + 1
+		end := open + strings.IndexByte(text[open:], '"')
+		at = end + 1
+		raw, write := binaryOf(text[open:end])
+		for i := range raw {
+			bit := byte(1) << (flipped % 8)
+			raw[i] ^= bit
+			try(fmt.Sprintf("bit %d of byte %d of %.20q flipped", bit, i, text[open:end]), []byte(text[:open]+write(raw)+text[end:]))
+			raw[i] ^= bit
+			flipped++
+		}
+	}
+	return flipped
+}
+
+// binaryOf decodes a string that holds bytes, and tells how they are written;
+// nothing comes of any other. No string of evidence has an escape.
+func binaryOf(s string) (raw []byte, write func([]byte) string) {
+	const least = 16 // below that it is a word or a number
+	digits, _ := strings.CutPrefix(s, "0x")
+	if raw, err := hex.DecodeString(digits); err == nil && len(raw) >= least {
+		return raw, func(b []byte) string { return s[:len(s)-len(digits)] + hex.EncodeToString(b) }
+	}
+	if raw, err := base64.StdEncoding.DecodeString(s); err == nil && len(raw) >= least {
+		return raw, base64.StdEncoding.EncodeToString
+	}
+	return nil, nil
 }
 
 // object keeps the order of its members, so that the order alone refuses

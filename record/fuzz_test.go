@@ -94,6 +94,12 @@ func FuzzOpen(f *testing.F) {
 		if id, err := record.ManifestOf(e); err != nil && !id.IsZero() {
 			t.Error("a manifest is returned beside the error")
 		}
+		if org, card, err := record.SignerOf(e); err != nil && (!org.IsZero() || !card.IsZero()) {
+			t.Error("a signer is returned beside the error")
+		}
+		if card, err := record.RecipientCardOf(e); err != nil && !card.IsZero() {
+			t.Error("a recipient's card is returned beside the error")
+		}
 		reencodes(t, payload, e, record.OpenCard)
 		reencodes(t, payload, e, func(e record.Envelope) (record.Signed[record.Presence], error) { return record.OpenPresence(e, a) })
 		reencodes(t, payload, e, func(e record.Envelope) (record.Signed[record.Manifest], error) { return record.OpenManifest(e, a) })
@@ -104,6 +110,38 @@ func FuzzOpen(f *testing.F) {
 		reencodes(t, payload, e, func(e record.Envelope) (record.Signed[record.Notarization], error) {
 			return record.OpenNotarization(e, a)
 		})
+	})
+}
+
+// FuzzSignaturesOfCard puts anything in the places of a card's signatures, so
+// that what reads those of an account is reached, too. None but the genuine
+// ones open the card.
+func FuzzSignaturesOfCard(f *testing.F) {
+	payloadType, payload := parts(cardOf("a").Envelope)
+	pae := cardOf("a").PAE()
+	var genuine [4][]byte
+	for i, sign := range cardSigners("a") {
+		sig, err := sign(pae)
+		if err != nil {
+			f.Fatal(err)
+		}
+		genuine[i] = sig
+	}
+	f.Add(genuine[0], genuine[1], genuine[2], genuine[3])
+	f.Add(genuine[1], genuine[0], genuine[2], genuine[2])
+	f.Fuzz(func(t *testing.T, root, signing, node, account []byte) {
+		same, signers := true, []func([]byte) ([]byte, error){}
+		for i, sig := range [][]byte{root, signing, node, account} {
+			same = same && bytes.Equal(sig, genuine[i])
+			signers = append(signers, func([]byte) ([]byte, error) { return sig, nil })
+		}
+		e, err := record.ParseEnvelope(forge(payloadType, payload, signers...))
+		if err == nil {
+			_, err = record.OpenCard(e)
+		}
+		if (err == nil) != same {
+			t.Errorf("the error is %v", err)
+		}
 	})
 }
 
