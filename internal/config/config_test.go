@@ -344,3 +344,30 @@ func TestABoundIsNoneOrLargeEnough(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParseEndpoint holds that an endpoint is of a scheme that is spoken, and
+// that nothing prints more of its URL than scheme and host, as plain text.
+func FuzzParseEndpoint(f *testing.F) {
+	for _, url := range []string{
+		"https://rpc.example.com/v3/secret-key", "http://user:secret-key@127.0.0.1:8545", "ws://[::1]:1?secret-key", "http://a#secret-key", "secret-key", "https://rpc.\xb1",
+	} {
+		f.Add(url)
+	}
+	f.Fuzz(func(t *testing.T, url string) {
+		e, err := ParseEndpoint(url)
+		if err != nil {
+			if e != (Endpoint{}) || len(url) > 8 && strings.Contains(err.Error(), url) {
+				t.Fatalf("%+v is returned with the error %v", e, err)
+			}
+			return
+		}
+		said := e.String()
+		scheme, host, _ := strings.Cut(said, "://")
+		if e.URL() != url || scheme != "http" && scheme != "https" || strings.ContainsAny(host, "/?#@") || record.Printable(said, len(said)) != said {
+			t.Fatalf("it says %q", said)
+		}
+		if printed := fmt.Sprintf("%v%#v", e, e); printed != said+said {
+			t.Fatalf("it is printed as %q", printed)
+		}
+	})
+}

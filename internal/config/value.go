@@ -104,11 +104,14 @@ func parseEndpoint(s string) (Endpoint, error) {
 		return Endpoint{}, record.WithHint(record.Errorf(record.Invalid, "not the URL of an endpoint (it is not shown, since it may hold a key)"),
 			"an endpoint looks like https://host/path")
 	}
-	switch u.Scheme {
-	case "http", "https", "ws", "wss":
-		return Endpoint{s}, nil
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return Endpoint{}, record.WithHint(record.Errorf(record.Invalid, "an endpoint's URL begins with http or https, not with %q", record.Printable(u.Scheme, 20)),
+			"endpoints speak JSON-RPC over HTTP; WebSocket and IPC are not supported")
 	}
-	return Endpoint{}, record.Errorf(record.Invalid, "an endpoint's URL begins with http, https, ws or wss, not %q", record.Printable(u.Scheme, 20))
+	if record.Printable(u.Host, len(u.Host)) != u.Host { // it is what is printed of the URL
+		return Endpoint{}, record.Errorf(record.Invalid, "the host of an endpoint's URL holds characters that can't be shown")
+	}
+	return Endpoint{s}, nil
 }
 
 // Finality says when a block counts as final. The zero value is the chain's
