@@ -93,15 +93,20 @@ func withPayloads(t *testing.T, data []byte, payload string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := string(data)
 	for _, r := range append(append([]record.Envelope{e.Record}, e.Cards...), e.Receipts...) {
-		var envelope struct{ Payload string }
-		if err := json.Unmarshal(r.Bytes(), &envelope); err != nil {
-			t.Fatal(err)
-		}
-		text = strings.Replace(text, envelope.Payload, base64.StdEncoding.EncodeToString([]byte(payload)), 1)
+		data = withPayload(t, data, r, payload)
 	}
-	return []byte(text)
+	return data
+}
+
+// withPayload gives one of them another payload.
+func withPayload(t *testing.T, data []byte, r record.Envelope, payload string) []byte {
+	t.Helper()
+	var envelope struct{ Payload string }
+	if err := json.Unmarshal(r.Bytes(), &envelope); err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Replace(data, []byte(envelope.Payload), []byte(base64.StdEncoding.EncodeToString([]byte(payload))), 1)
 }
 
 func TestWhatIsNoEvidenceIsNotShown(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"dxd/hashanchor"
@@ -58,7 +59,13 @@ func (v verified) answer() row {
 		return row{Label: "Recipient's answer", Value: "none in this evidence", Note: "The evidence does not show that the recipient received it, nor that it did not."}
 	}
 	last := v.claims.Receipts[len(v.claims.Receipts)-1]
+	if last.Unreadable != "" {
+		return row{Label: "Recipient's answer", Value: "can't be read", Note: "What stands in its place in the file is no receipt."}
+	}
 	r := row{Label: "Recipient's answer", Value: last.Status, Note: "Signed by the recipient; by its own clock on " + momentOf(last.Created) + "."}
+	if !held(v.report, hashanchor.CheckReceipts) {
+		r.Note = "Nothing shows that the recipient signed this: the check of it failed."
+	}
 	if last.Reason != "" {
 		r.Note = "Reason given: " + last.Reason + " – " + r.Note
 	}
@@ -161,7 +168,9 @@ func (v verified) askedChain() row {
 	}
 	var names []string
 	for _, e := range v.known.RPC {
-		names = append(names, e.String())
+		if name := e.String(); !slices.Contains(names, name) { // one that is asked twice is one source
+			names = append(names, name)
+		}
 	}
 	r.Value, r.Code, r.Note = "one source", names[0], "A single source could lie. Ask another one, too, that neither sender nor recipient runs."
 	if len(names) > 1 {

@@ -51,7 +51,11 @@ func specBeacon(t *testing.T, evidence []byte) record.Beacon {
 // does, about a document of this text.
 func verification(t *testing.T, name, text string, asked bool, known daemon.Known) verified {
 	t.Helper()
-	evidence := specEvidence(t, name)
+	return verificationOf(t, specEvidence(t, name), text, asked, known)
+}
+
+func verificationOf(t *testing.T, evidence []byte, text string, asked bool, known daemon.Known) verified {
+	t.Helper()
 	o := hashanchor.Options{ChainID: known.ChainID, Cards: known.Cards, Sender: known.Sender, Recipient: known.Recipient}
 	if asked {
 		o.Chain = agreeable{specBeacon(t, evidence)}
@@ -87,6 +91,27 @@ func newest(t *testing.T) hashanchor.CardFile {
 		t.Fatal(err)
 	}
 	return hashanchor.CardFile{OpenedCardFile: record.OpenedCardFile{Card: card}}
+}
+
+// askedTwice is a verification by one endpoint that was given under two paths.
+func askedTwice(t *testing.T) verified {
+	v := verification(t, "transfer", "hello", true, daemon.Known{})
+	other, err := config.ParseEndpoint("https://rpc.example.com/v3/another-secret-key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.known.RPC = append(v.known.RPC, other)
+	return v
+}
+
+// forged is a verification of the transfer's evidence after a change.
+func forged(t *testing.T, change func(e *hashanchor.Evidence) []byte) verified {
+	t.Helper()
+	e, err := hashanchor.ParseEvidence(specEvidence(t, "transfer"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return verificationOf(t, change(e), "hello", true, daemon.Known{})
 }
 
 // message is a verification of the second message of a bundle, which the
@@ -156,6 +181,18 @@ func outcomes(t *testing.T) map[string]struct {
 		"another sender": {verification(t, "transfer", "hello", true, daemon.Known{Sender: fingerprintOf(t, betaPrint)}), []string{
 			"✗ Not valid", "✗ differs", "the sender is " + alphaPrint + ", not " + betaPrint,
 		}},
+		"asked twice": {askedTwice(t), []string{"– one source https://rpc.example.com A single source could lie"}},
+		"forged answer": {forged(t, func(e *hashanchor.Evidence) []byte {
+			e.Receipts[1] = e.Receipts[0]
+			data, err := e.Bytes()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return data
+		}), []string{"✗ Not valid", "Recipient's answer received Nothing shows that the recipient signed this: the check of it failed."}},
+		"unreadable answer": {forged(t, func(e *hashanchor.Evidence) []byte {
+			return withPayload(t, specEvidence(t, "transfer"), e.Receipts[1], `{}`)
+		}), []string{"✗ Not valid", "Recipient's answer can't be read What stands in its place in the file is no receipt."}},
 		"notarisation": {verification(t, "notarization", "hello", true, daemon.Known{}), []string{
 			"✓ Valid", "the one that “Alpha” signed. It was signed not later than", "Not earlier than not known", "The signer's name is only claimed until", "Sent to nobody", "Notarised document contract.txt",
 		}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -105,7 +106,7 @@ func (a *app) verify(ctx context.Context, path, evidencePath string, o verifyOpt
 	report, err := daemon.Verify(ctx, content, evidence, known)
 	bar.done()
 	if err != nil {
-		return err
+		return noVerdict(err)
 	}
 	var pageErr error // it does not keep the verdict back, nor does a reader that goes away the page
 	if o.report != "" {
@@ -117,6 +118,14 @@ func (a *app) verify(ctx context.Context, path, evidencePath string, o verifyOpt
 		return err
 	}
 	return exitCode(report.ExitCode())
+}
+
+// noVerdict says what can be done where a chain can't be asked.
+func noVerdict(err error) error {
+	if record.KindOf(err) != record.Unavailable || record.Hint(err) != "" {
+		return err
+	}
+	return record.WithHint(err, "this is no verdict: ask another endpoint, or none, to see what the file alone shows")
 }
 
 // known reads what the verifier knows.
@@ -133,9 +142,9 @@ func (a *app) known(o verifyOptions) (k daemon.Known, err error) {
 		k.RPC = append(k.RPC, e)
 	}
 	for _, s := range o.blocks {
-		hash, err := record.ParseHash(s)
+		hash, err := blockHash(s)
 		if err != nil {
-			return k, usagef("--block-hash: %v", err)
+			return k, err
 		}
 		k.Blocks = append(k.Blocks, hash)
 	}
@@ -157,6 +166,17 @@ func (a *app) known(o verifyOptions) (k daemon.Known, err error) {
 	}
 	k.Cards, err = a.cardFiles(o.cards)
 	return k, err
+}
+
+// blockHash reads a block's hash as people have it, from an explorer or from
+// paper: in any case, with 0x in front or without.
+func blockHash(s string) (record.Hash, error) {
+	digits := strings.TrimPrefix(strings.ToLower(strings.TrimSpace(s)), "0x")
+	hash, err := record.ParseHash("0x" + digits)
+	if err != nil {
+		return record.Hash{}, usagef("--block-hash takes the 64 hexadecimal digits of a block's hash, not %q", record.Printable(s, 120))
+	}
+	return hash, nil
 }
 
 // cardFiles reads the cards that say what was revoked.
