@@ -137,7 +137,18 @@ func BenchmarkBatchOf100000(b *testing.B) {
 // before; bare is one hash.
 func BenchmarkVerify(b *testing.B) {
 	s := tell(b, "hello")
-	data, doc, o := s.file(b), s.doc(), hashanchor.Options{Chain: s.chain}
+	benchmarkVerify(b, s.file(b), hashanchor.Options{Chain: s.chain})
+}
+
+// BenchmarkVerifyStateProof is the same with a state proof, down to a block's
+// hash.
+func BenchmarkVerifyStateProof(b *testing.B) {
+	data, block := sample(b)
+	benchmarkVerify(b, data, stateOptions(block))
+}
+
+func benchmarkVerify(b *testing.B, data []byte, o hashanchor.Options) {
+	doc := tell(b, "hello").doc()
 	b.ReportAllocs()
 	for b.Loop() {
 		if r, err := hashanchor.Verify(b.Context(), doc, data, o); err != nil || !r.Valid {

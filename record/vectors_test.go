@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"encoding/hex"
 	"encoding/json"
+	"math/big"
 	"os"
 	"slices"
 	"testing"
@@ -100,6 +101,39 @@ func TestPublishedPathsLeadToThePublishedRoots(t *testing.T) {
 		root, err := record.RootFromPath(c.index, c.size, leaf, path)
 		if err != nil || root != record.Hash(unhex(t, c.root)) {
 			t.Errorf("leaf %d of %d leads to %s, %v", c.index, c.size, root, err)
+		}
+	}
+}
+
+// groupOrder is that of Ed25519's base point (RFC 8032, section 5.1).
+const groupOrder = "7237005577332262213973186563042994240857116359379907606001950938285454250989"
+
+// A leaf holds the signature, so a record whose signature could be written in
+// another way would have more leaves than one. RFC 8032, section 5.1.7, wants S
+// below the order of the group; some implementations took any S.
+func TestASignatureWithAnotherFormOfSIsRefused(t *testing.T) {
+	payloadType, payload := parts(manifestOf(t).Envelope)
+	order, ok := new(big.Int).SetString(groupOrder, 10)
+	if !ok {
+		t.Fatal("no number")
+	}
+	raised := func(times int64) []byte {
+		return forge(payloadType, payload, func(pae []byte) ([]byte, error) {
+			sig, err := signWith("a signing")(pae)
+			slices.Reverse(sig[32:]) // S is little-endian
+			s := new(big.Int).SetBytes(sig[32:])
+			s.Add(s, new(big.Int).Mul(order, big.NewInt(times))).FillBytes(sig[32:])
+			slices.Reverse(sig[32:])
+			return sig, err
+		})
+	}
+	for times := range int64(15) { // as often as it fits into 32 bytes
+		e, err := record.ParseEnvelope(raised(times))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := record.OpenManifest(e, cardOf("a")); (err == nil) != (times == 0) {
+			t.Errorf("with %d times the order added: %v", times, err)
 		}
 	}
 }
