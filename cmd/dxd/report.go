@@ -10,6 +10,7 @@ import (
 	"html/template"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -97,7 +98,7 @@ func writeReport(path string, v verified) error {
 // renderReport makes the page. All of it is made printable in the end, not
 // each of its texts: so none can be forgotten.
 func renderReport(v verified) ([]byte, error) {
-	t, err := template.New("report").Parse(reportPage)
+	t, err := template.New("report").Funcs(template.FuncMap{"pieces": pieces}).Parse(reportPage)
 	if err != nil {
 		return nil, record.Errorf(record.Internal, "couldn't read the page's template: %w", err)
 	}
@@ -112,6 +113,28 @@ func renderReport(v verified) ([]byte, error) {
 	}
 	return []byte(page.String()), nil
 }
+
+// piece is a part of a text: an option of the command line, or what is between.
+type piece struct {
+	Text   string
+	Option bool
+}
+
+// pieces finds the options in a text, which a browser would break behind their
+// first hyphen.
+func pieces(text string) (all []piece) {
+	for text != "" {
+		at := optionPattern.FindStringIndex(text)
+		if at == nil {
+			return append(all, piece{text, false})
+		}
+		all = append(all, piece{text[:at[0]], false}, piece{text[at[0]:at[1]], true})
+		text = text[at[1]:]
+	}
+	return all
+}
+
+var optionPattern = regexp.MustCompile(`--[a-z]+(-[a-z]+)*`)
 
 // page is what the template shows.
 type page struct {

@@ -246,6 +246,16 @@ func TestThePageSaysInWordsWhatTheReportComesTo(t *testing.T) {
 // allowed are all the tags of the page.
 var allowed = regexp.MustCompile(`</?(html|head|meta|title|style|body|header|main|footer|section|h1|h2|p|strong|bdi|span|code|pre|table|thead|tbody|tr|th|td|ul|ol|li)( (charset|name|content|http-equiv|lang|class|scope)="[^"<>]*")*>|<!DOCTYPE html>`)
 
+func TestAnOptionOnThePageIsNotBrokenBehindItsHyphens(t *testing.T) {
+	page, _ := render(t, verification(t, "transfer", "hello", false, daemon.Known{}))
+	if n := strings.Count(page, "or, of a file with a state proof, whoever knows the block&#39;s hash: <code>--block-hash</code>."); n != 2 {
+		t.Errorf("--block-hash stands as code %d times, not in the verdict and in the list of checks", n)
+	}
+	if loose := regexp.MustCompile(`[^>{(]--[a-z]+[^;:a-z]`).FindAllString(page[strings.Index(page, "<body"):strings.Index(page, "How to check it again</h2>")], -1); len(loose) > 0 {
+		t.Errorf("as text stand %q", loose)
+	}
+}
+
 func TestThePageRunsNothingAndFetchesNothing(t *testing.T) {
 	for name, tt := range outcomes(t) {
 		page, _ := render(t, tt.v)

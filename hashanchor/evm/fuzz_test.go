@@ -75,6 +75,9 @@ func FuzzAnswers(f *testing.F) {
 				t.Errorf("a state proof that does not hold: %v", err)
 			}
 		}
+		if b, err := c.Block(t.Context(), a.Block); err == nil && (b.Block != a.Block || b.Time < 0 || b.ChainID != a.ChainID) {
+			t.Errorf("block %d is %+v", a.Block, b)
+		}
 		if h, err := c.Head(t.Context()); err == nil && (h.Block < 0 || h.Nonce < 0) {
 			t.Errorf("the head is %+v", h)
 		}
