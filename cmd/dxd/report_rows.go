@@ -108,10 +108,24 @@ func (v verified) compared() []row {
 	}
 	rows = append(rows, chain, v.askedChain())
 	if len(k.Cards) > 0 {
-		rows = append(rows, v.outcome(row{Label: "Withdrawn keys", Code: v.cards()}, hashanchor.CheckRevocation,
-			"These newer cards withdraw no key from before it signed."))
+		rows = append(rows, v.comparedCards())
 	}
 	return rows
+}
+
+// comparedCards tells what came of the newer cards. One whose anchor nothing
+// confirms was compared with nothing, though the check holds.
+func (v verified) comparedCards() row {
+	r := v.outcome(row{Label: "Withdrawn keys", Code: v.cards()}, hashanchor.CheckRevocation,
+		"These newer cards withdraw no key from before it signed.")
+	for _, c := range v.known.Cards {
+		for _, p := range []*hashanchor.Party{v.report.Sender, v.report.Recipient} {
+			if r.Good && p != nil && p.Org == c.Card.Body.Org && p.KnownSerial < c.Card.Body.Serial {
+				r.Value, r.Note, r.Good = "not counted", checkOf(v.report, hashanchor.CheckRevocation).Detail+".", false
+			}
+		}
+	}
+	return r
 }
 
 // cards names the newer cards that the verifier brought.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -91,6 +92,34 @@ func newest(t *testing.T) hashanchor.CardFile {
 		t.Fatal(err)
 	}
 	return hashanchor.CardFile{OpenedCardFile: record.OpenedCardFile{Card: card}}
+}
+
+// revocation is a verification with newer cards, as the specification has it.
+func revocation(t *testing.T, name string) verified {
+	t.Helper()
+	data, err := os.ReadFile(specData + "revocation-cases.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Name, Evidence string
+		Cards          []string
+	}
+	if err := json.Unmarshal(data, &cases); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cases {
+		if c.Name != name {
+			continue
+		}
+		card, err := hashanchor.OpenCardFile([]byte(c.Cards[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return verificationOf(t, []byte(c.Evidence), "hello", true, daemon.Known{Cards: []hashanchor.CardFile{card}})
+	}
+	t.Fatalf("the specification has no case %q", name)
+	return verified{}
 }
 
 // askedTwice is a verification by one endpoint that was given under two paths.
@@ -201,6 +230,9 @@ func outcomes(t *testing.T) map[string]struct {
 		}},
 		"newer card": {verification(t, "transfer", "hello", true, daemon.Known{Cards: []hashanchor.CardFile{newest(t)}}), []string{
 			"✓ Valid", "Withdrawn keys ✓ agrees", alphaPrint + ": card 1", "withdraw no key from before it signed", "--rpc URL --card CARD",
+		}},
+		"newer card without an anchor": {revocation(t, "a newer card without an anchor revokes nothing"), []string{
+			"✓ Valid", "Withdrawn keys – not counted", "card 2 revocation is known up to serial 1 of the sender", "revokes nothing: its file has no proof that it is anchored.",
 		}},
 		"no evidence": {broken, []string{"✗ Not valid", "What is wrong: not an evidence file.", "Who can mend it: take it again."}},
 	}
