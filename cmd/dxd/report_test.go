@@ -210,7 +210,7 @@ func outcomes(t *testing.T) map[string]struct {
 		"another sender": {verification(t, "transfer", "hello", true, daemon.Known{Sender: fingerprintOf(t, betaPrint)}), []string{
 			"✗ Not valid", "✗ differs", "the sender is " + alphaPrint + ", not " + betaPrint,
 		}},
-		"asked twice": {askedTwice(t), []string{"– one source https://rpc.example.com A single source could lie"}},
+		"asked twice": {askedTwice(t), []string{"✓ Valid", "– one source https://rpc.example.com A single source could lie"}},
 		"forged answer": {forged(t, func(e *hashanchor.Evidence) []byte {
 			e.Receipts[1] = e.Receipts[0]
 			data, err := e.Bytes()
