@@ -3,7 +3,9 @@ package evm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common/hexutil"
@@ -178,37 +180,67 @@ func (e *endpoint) hasCode(ctx context.Context, address record.Account, want []b
 	return true, nil
 }
 
-// Block reports a block by its number; NotFound above the newest.
+// Block reports a block by its number; NotFound above the newest, with
+// Config.Agree that of any endpoint.
 func (c *Chain) Block(ctx context.Context, number int64) (record.Beacon, error) {
-	ask := func(ctx context.Context, e *endpoint) (answer[record.Beacon], error) {
-		chainID, err := e.chain(ctx)
-		if err != nil {
-			return answer[record.Beacon]{}, err
-		}
-		b, err := e.blockAt(ctx, number)
-		if err != nil {
-			return answer[record.Beacon]{}, err
-		}
-		return answer[record.Beacon]{e.name, b.beacon(chainID)}, nil
-	}
+	none := record.Errorf(record.NotFound, "there is no block %d", number)
 	if number < 0 {
-		return record.Beacon{}, record.Errorf(record.NotFound, "there is no block %d", number)
+		return record.Beacon{}, none
 	}
-	if !c.cfg.Agree {
-		a, err := first(ctx, c, ask)
-		return a.value, err
+	ask := func(ctx context.Context, e *endpoint) (record.Beacon, error) { return e.beaconAt(ctx, number) }
+	var answers []answer[record.Beacon]
+	var err error
+	if c.cfg.Agree {
+		answers, err = all(ctx, c, ask, describeBlock)
+	} else {
+		var b record.Beacon
+		b, err = first(ctx, c, ask)
+		answers = []answer[record.Beacon]{{"", b}}
 	}
-	answers, err := all(ctx, c, ask)
 	if err != nil {
 		return record.Beacon{}, err
 	}
-	for _, a := range answers[1:] {
-		if a.value != answers[0].value {
-			return record.Beacon{}, record.WithHint(record.Errorf(record.Conflict, "the endpoints disagree about block %d: %s says that it has the hash %s and is of %s; %s says %s of %s",
-				number, answers[0].from, answers[0].value.Hash, utc(answers[0].value), a.from, a.value.Hash, utc(a.value)), hintDisagree)
+	has := slices.DeleteFunc(slices.Clone(answers), func(a answer[record.Beacon]) bool { return a.value.Hash.IsZero() })
+	for _, a := range has {
+		if a.value != has[0].value {
+			return record.Beacon{}, record.WithHint(record.Errorf(record.Conflict, "the endpoints disagree: %s says that %s; %s says that %s",
+				has[0].from, describeBlock(has[0].value), a.from, describeBlock(a.value)), hintDisagree)
 		}
 	}
-	return answers[0].value, nil
+	if len(has) < len(answers) {
+		return record.Beacon{}, none
+	}
+	return has[0].value, nil
+}
+
+// beaconAt is a block by its number; zero if the endpoint has not come to it.
+func (e *endpoint) beaconAt(ctx context.Context, number int64) (record.Beacon, error) {
+	chainID, err := e.chain(ctx)
+	if err != nil {
+		return record.Beacon{}, err
+	}
+	for range 2 { // it may come between the two questions
+		b, err := e.blockAt(ctx, number)
+		if err == nil {
+			return b.beacon(chainID), nil
+		}
+		if record.KindOf(err) != record.NotFound {
+			return record.Beacon{}, err
+		}
+		head, err := e.latest(ctx)
+		if err != nil || int64(*head.Number) < number {
+			return record.Beacon{}, err
+		}
+	}
+	return record.Beacon{}, record.Errorf(record.Unavailable, "%s contradicts itself about block %d", e.name, number)
+}
+
+// describeBlock says what block there is.
+func describeBlock(b record.Beacon) string {
+	if b.Hash.IsZero() {
+		return "it has not come to the block yet"
+	}
+	return fmt.Sprintf("block %d has the hash %s and is of %s", b.Block, b.Hash, utc(b))
 }
 
 // utc is a block's time for people.

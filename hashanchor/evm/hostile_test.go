@@ -2,6 +2,7 @@ package evm_test
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"math/big"
 	"net"
@@ -194,33 +195,39 @@ func TestEndpointsThatMustAgree(t *testing.T) {
 	w.included(t, root)
 	w.mine(t, 3)
 	missing := strings.Repeat("00", 96)
-	lies := map[string]struct {
+	itsOwn := answering("eth_getBlockByNumber", map[string]any{"number": "0x1", "hash": record.Hash{1}, "timestamp": "0x1"})
+	for name, lie := range map[string]struct {
 		override func(request) any
 		kind     record.Kind
+		says     string // of a Conflict
 	}{
-		"hiding a root":     {answering("eth_call", "0x"+missing), record.Conflict},
-		"another entry":     {answering("eth_call", "0x"+missing[:190]+"05"), record.Invalid},
-		"a short entry":     {answering("eth_call", "0x00"), record.Unavailable},
-		"an error":          {answering("eth_call", nodeError("no")), record.Unavailable},
-		"another chain":     {answering("eth_chainId", "0x5"), record.Invalid},
-		"another code":      {answering("eth_getCode", "0x00"), record.Invalid},
-		"no contract":       {answering("eth_getCode", "0x"), record.Conflict},
-		"a block of itself": {answering("eth_getBlockByNumber", map[string]any{"number": "0x1", "hash": record.Hash{1}, "timestamp": "0x1"}), record.Unavailable},
-	}
-	for name, lie := range lies {
+		"hiding a root":     {answering("eth_call", "0x"+missing), record.Conflict, " says that the root stands nowhere up to its block"},
+		"another entry":     {answering("eth_call", "0x"+missing[:190]+"05"), record.Conflict, " that can't be: the root was anchored when the chain had the id 5"},
+		"another chain":     {answering("eth_chainId", "0x5"), record.Conflict, " answers for chain 5"},
+		"another code":      {answering("eth_getCode", "0x00"), record.Conflict, " shows other code at "},
+		"no contract":       {answering("eth_getCode", "0x"), record.Conflict, " says that the root stands nowhere up to its block"},
+		"a short entry":     {answering("eth_call", "0x00"), record.Unavailable, ""},
+		"an error":          {answering("eth_call", nodeError("no")), record.Unavailable, ""},
+		"a block of itself": {itsOwn, record.Unavailable, ""},
+	} {
 		t.Run(name, func(t *testing.T) {
 			liar := between(t, w.dev.URL(), lie.override)
-			c := newChain(t, evm.Config{URLs: []string{w.dev.URL(), liar}, Finality: 2, Agree: true})
-			_, err := c.Lookup(t.Context(), w.anchor(root))
-			wantKind(t, err, lie.kind)
-			if lie.kind == record.Conflict {
-				wantKind(t, err, lie.kind, w.dev.URL()+" says that the root stands in block", ", final, with the hash 0x", liar+" says that it stands nowhere up to its block")
-				if !strings.Contains(record.Hint(err), "no verdict") {
-					t.Errorf("nobody is told what to do: %q", record.Hint(err))
+			for _, urls := range [][]string{{w.dev.URL(), liar}, {liar, w.dev.URL()}} {
+				c := newChain(t, evm.Config{URLs: urls, Finality: 2, Agree: true})
+				_, err := c.Lookup(t.Context(), w.anchor(root))
+				wantKind(t, err, lie.kind)
+				if lie.kind == record.Conflict {
+					wantKind(t, err, lie.kind, w.dev.URL()+" says that the root stands in block", ", final, with the hash 0x", liar, lie.says)
+					if !strings.Contains(record.Hint(err), "no verdict") {
+						t.Errorf("nobody is told what to do: %q", record.Hint(err))
+					}
 				}
 			}
 		})
 	}
+	otherCode := between(t, w.dev.URL(), answering("eth_getCode", "0x00"))
+	_, err := newChain(t, evm.Config{URLs: []string{otherCode, otherCode}, Finality: 2, Agree: true}).Lookup(t.Context(), w.anchor(root))
+	wantKind(t, err, record.Invalid, "other code") // that is what all say
 	honest := between(t, w.dev.URL(), func(request) any { return nil })
 	c := newChain(t, evm.Config{URLs: []string{w.dev.URL(), honest}, Finality: 2, Agree: true})
 	if found, err := c.Lookup(t.Context(), w.anchor(root)); err != nil || found.Standing != hashanchor.Final {
@@ -229,12 +236,12 @@ func TestEndpointsThatMustAgree(t *testing.T) {
 	if b, err := c.Block(t.Context(), 1); err != nil || b.Block != 1 {
 		t.Errorf("block 1: %+v, %v", b, err)
 	}
-	_, err := c.Block(t.Context(), 1000)
+	_, err = c.Block(t.Context(), 1000)
 	wantKind(t, err, record.NotFound)
-	liar := between(t, w.dev.URL(), lies["a block of itself"].override)
+	liar := between(t, w.dev.URL(), itsOwn)
 	c = newChain(t, evm.Config{URLs: []string{w.dev.URL(), liar}, Finality: 2, Agree: true})
 	_, err = c.Block(t.Context(), 1)
-	wantKind(t, err, record.Conflict, "about block 1: "+w.dev.URL()+" says that it has the hash 0x", liar+" says 0x01", "of 1970-01-01T00:00:01Z")
+	wantKind(t, err, record.Conflict, w.dev.URL()+" says that block 1 has the hash 0x", liar+" says that block 1 has the hash 0x01", "of 1970-01-01T00:00:01Z")
 }
 
 func TestAnEndpointThatIsBehindWeakensTheAnswer(t *testing.T) {
@@ -257,6 +264,59 @@ func TestAnEndpointThatIsBehindWeakensTheAnswer(t *testing.T) {
 	found, err := c.Lookup(t.Context(), w.anchor(root))
 	if err != nil || found.Standing != hashanchor.Missing || found.Head != at-1 {
 		t.Errorf("found %+v, %v", found, err)
+	}
+	// Behind on another chain it will never come to say the same.
+	elsewhere := asNode(record.Beacon{Block: at - 1, Hash: record.Hash{1}, Time: 1}, "0x0")
+	fork := between(t, lagging, func(r request) any {
+		if r.Method == "eth_getBlockByNumber" && string(r.Params[0]) == `"`+quantity(at-1)+`"` {
+			return elsewhere
+		}
+		return nil
+	})
+	c = newChain(t, evm.Config{URLs: []string{fork, w.dev.URL()}, Finality: 2, Agree: true})
+	_, err = c.Lookup(t.Context(), w.anchor(root))
+	wantKind(t, err, record.Conflict, fork, w.dev.URL(), " has the hash 0x01")
+}
+
+func TestABlockIsMissingOnlyWhereAnEndpointHasNotComeToIt(t *testing.T) {
+	w := newWorld(t, evm.Config{})
+	w.mine(t, 3)
+	of := func(tag string, answer any) func(request) any {
+		return func(r request) any {
+			if r.Method == "eth_getBlockByNumber" && string(r.Params[0]) == `"`+tag+`"` {
+				return answer
+			}
+			return nil
+		}
+	}
+	first, err := w.Block(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	absent := json.RawMessage("null")
+	behind := between(t, w.dev.URL(), func(r request) any {
+		if answer := of("latest", asNode(first, "0x0"))(r); answer != nil {
+			return answer
+		}
+		return of("0x2", absent)(r)
+	})
+	denying := between(t, w.dev.URL(), of("0x2", absent))
+	other := between(t, w.dev.URL(), of("0x2", map[string]any{"number": "0x2", "hash": record.Hash{1}, "timestamp": "0x1"}))
+	for name, c := range map[string]struct {
+		urls []string
+		kind record.Kind
+	}{
+		"one that has not come to it":                         {[]string{behind}, record.NotFound},
+		"one that denies it":                                  {[]string{denying}, record.Unavailable},
+		"one of two that has not come to it":                  {[]string{w.dev.URL(), behind}, record.NotFound},
+		"one of two that denies it":                           {[]string{w.dev.URL(), denying}, record.Unavailable},
+		"one that has not come to it, and two that differ":    {[]string{behind, w.dev.URL(), other}, record.Conflict},
+		"one that has not come to it, and one that denies it": {[]string{behind, denying}, record.Unavailable},
+	} {
+		_, err := newChain(t, evm.Config{URLs: c.urls, Agree: true}).Block(t.Context(), 2)
+		if record.KindOf(err) != c.kind || err == nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

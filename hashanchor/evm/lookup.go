@@ -17,24 +17,42 @@ import (
 //
 // With Config.Agree all endpoints are asked, and their answers must not
 // contradict each other. The least that one says is reported then: one may be
-// a block behind.
+// behind, as long as it follows the same chain.
 func (c *Chain) Lookup(ctx context.Context, a hashanchor.Anchor) (hashanchor.Found, error) {
 	if err := c.contract.check(a.Contract); err != nil {
 		return hashanchor.Found{}, err
 	}
-	ask := func(ctx context.Context, e *endpoint) (answer[hashanchor.Found], error) {
-		found, err := c.lookup(ctx, e, a)
-		return answer[hashanchor.Found]{e.name, found}, err
-	}
+	ask := func(ctx context.Context, e *endpoint) (hashanchor.Found, error) { return c.lookup(ctx, e, a) }
 	if !c.cfg.Agree {
-		found, err := first(ctx, c, ask)
-		return found.value, err
+		return first(ctx, c, ask)
 	}
-	answers, err := all(ctx, c, ask)
+	answers, err := all(ctx, c, ask, describe)
 	if err != nil {
 		return hashanchor.Found{}, err
 	}
-	return agree(answers)
+	found, err := agree(answers)
+	if err != nil {
+		return hashanchor.Found{}, err
+	}
+	return found, c.sameChain(ctx, answers)
+}
+
+// sameChain has the endpoints compare a block where one has not come to what
+// another calls final: the newest of the one is final for the other, too, unless
+// they follow two chains.
+func (c *Chain) sameChain(ctx context.Context, answers []answer[hashanchor.Found]) error {
+	behind, final := int64(-1), false
+	for _, a := range answers {
+		final = final || a.value.Standing == hashanchor.Final
+		if a.value.Standing == hashanchor.Missing && (behind < 0 || a.value.Head < behind) {
+			behind = a.value.Head
+		}
+	}
+	if behind < 0 || !final {
+		return nil
+	}
+	_, err := c.Block(ctx, behind)
+	return err
 }
 
 // lookup decides in an order that no reorg between the questions can turn
@@ -115,7 +133,7 @@ func agree(answers []answer[hashanchor.Found]) (hashanchor.Found, error) {
 	least := answers[0]
 	for _, a := range answers[1:] {
 		if !compatible(least.value, a.value) {
-			return hashanchor.Found{}, record.WithHint(record.Errorf(record.Conflict, "the endpoints disagree: %s says that the root stands %s; %s says that it stands %s",
+			return hashanchor.Found{}, record.WithHint(record.Errorf(record.Conflict, "the endpoints disagree: %s says that %s; %s says that %s",
 				least.from, describe(least.value), a.from, describe(a.value)), hintDisagree)
 		}
 		if weight(a.value) < weight(least.value) {
@@ -148,15 +166,15 @@ func weight(f hashanchor.Found) int {
 	}
 }
 
-// describe goes on where "the root stands" ends.
+// describe says how a root stands.
 func describe(f hashanchor.Found) string {
 	switch f.Standing {
 	case hashanchor.Missing:
-		return fmt.Sprintf("nowhere up to its block %d", f.Head)
+		return fmt.Sprintf("the root stands nowhere up to its block %d", f.Head)
 	case hashanchor.Included:
-		return fmt.Sprintf("in block %d, not final yet, with the hash %s", f.Block, f.BlockHash)
+		return fmt.Sprintf("the root stands in block %d, not final yet, with the hash %s", f.Block, f.BlockHash)
 	default:
-		return fmt.Sprintf("in block %d, final, with the hash %s", f.Block, f.BlockHash)
+		return fmt.Sprintf("the root stands in block %d, final, with the hash %s", f.Block, f.BlockHash)
 	}
 }
 

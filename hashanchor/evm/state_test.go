@@ -156,6 +156,12 @@ func TestAHeaderOfAnotherRuleGetsNoStateProof(t *testing.T) {
 	c := w.at(t, evm.Config{URLs: []string{seals}})
 	_, err := c.StateProof(t.Context(), []hashanchor.Anchor{a})
 	wantKind(t, err, record.Refused, "another rule")
+	_, err = w.at(t, evm.Config{URLs: []string{seals, seals}}).StateProof(t.Context(), []hashanchor.Anchor{a})
+	wantKind(t, err, record.Refused, "another rule")
+	// One endpoint that says so keeps no other from giving it.
+	if _, err := w.at(t, evm.Config{URLs: []string{seals, w.dev.URL()}}).StateProof(t.Context(), []hashanchor.Anchor{a}); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestAnEndpointsLieAboutTheStateIsNoProof(t *testing.T) {
