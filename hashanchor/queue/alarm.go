@@ -103,10 +103,15 @@ func (q *Queue) seeBehind(ctx context.Context, is record.Beacon) error {
 }
 
 // recall reads the final block on which the journaled proofs rest, so that a
-// restart does not forget it.
+// restart does not forget it. Until the chain answers, records name it: it may
+// be away for long.
 func (q *Queue) recall(ctx context.Context) error {
-	return q.Journal.View(ctx, func(tx blobstore.ReadTx) error {
+	err := q.Journal.View(ctx, func(tx blobstore.ReadTx) error {
 		_, err := get(tx, keyFinal, &q.final)
 		return err
 	})
+	if err == nil && q.final.ChainID == q.Chain.Where().ChainID {
+		q.setBeacon(q.final)
+	}
+	return err
 }

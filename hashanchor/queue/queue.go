@@ -179,6 +179,12 @@ func (q *Queue) Beacon() record.Beacon {
 	return q.beacon
 }
 
+func (q *Queue) setBeacon(b record.Beacon) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.beacon = b
+}
+
 // setFault remembers what Status tells, and logs it when it is new.
 func (q *Queue) setFault(err error) {
 	q.mu.Lock()

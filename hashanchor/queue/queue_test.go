@@ -276,3 +276,29 @@ func TestAnIdleQueueAsksSeldom(t *testing.T) {
 		})
 	})
 }
+
+func TestTheLastFinalBlockIsKnownWhileTheChainIsAway(t *testing.T) {
+	in(t, func(w *world) {
+		stop := w.chain.run()
+		w.start(nil)
+		defer func() { w.stop() }()
+		w.add(0, 1)
+		w.await(0, queue.Final)
+		stop()
+		w.chain.set(func() { w.chain.away = true })
+		w.restart()
+		synctest.Wait()
+		b := w.queue.Beacon()
+		w.chain.set(func() { w.chain.away = false })
+		if there, err := w.chain.Block(t.Context(), b.Block); err != nil || there != b {
+			t.Errorf("after a restart records name %+v, and the chain has %+v there (%v)", b, there, err)
+		}
+		w.stop()
+		w.chain.set(func() { w.chain.where.ChainID, w.chain.away = 5, true })
+		w.start(nil)
+		synctest.Wait()
+		if b := w.queue.Beacon(); b != (record.Beacon{}) {
+			t.Errorf("on another chain they name %+v", b)
+		}
+	})
+}

@@ -225,9 +225,9 @@ func (q *Queue) look(ctx context.Context) (hashanchor.Head, error) {
 	if err != nil {
 		return head, err
 	}
-	q.mu.Lock()
-	q.beacon = head.Final
-	q.mu.Unlock()
+	if !head.Final.Hash.IsZero() { // else we know an earlier one
+		q.setBeacon(head.Final)
+	}
 	return head, q.watchFinal(ctx, head.Final)
 }
 
