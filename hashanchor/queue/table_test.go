@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"testing"
@@ -17,15 +18,17 @@ type plight struct {
 	repeats bool                      // a root may be paid for more than once
 	alarms  func(w *world) []string   // what people are told of; nil: nothing
 	forgets bool                      // a new process, or one that could not compare blocks, can't know of the alarm
-	steps   map[string]int            // how many of each step come for certain; nil: commonSteps
+	steps   map[string]int            // how many of each step come for certain; those of commonSteps where it says nothing
 	chain   func(c *fakeChain)        // how it is at first
 	disk    bool                      // over a real journal
 	records int                       // 0: 3
 }
 
-// commonSteps come in every plight, at least so often.
+// commonSteps come in every plight over a journal that begins with it, at least
+// so often: the updates are those of the chain, its final block, the batch, that
+// it is included, its state proof, and that it is final.
 func commonSteps() map[string]int {
-	return map[string]int{"head": 2, "block": 1, "lookup": 1, "prepare": 1, "send": 1, "state": 1, "update": 3}
+	return map[string]int{"head": 4, "block": 2, "lookup": 2, "prepare": 1, "send": 1, "state": 1, "update": 6}
 }
 
 // during has a chain be as enter makes it while from ≤ blocks < to, counted
@@ -62,41 +65,41 @@ func told(text ...string) func(*world) []string { return func(*world) []string {
 func plights() []plight {
 	return []plight{
 		{name: "nothing else", disk: true, records: 300, // three chunks
-			steps: map[string]int{"head": 3, "block": 2, "lookup": 3, "prepare": 1, "send": 1, "state": 1, "update": 8}},
-		{name: "two nonces used elsewhere", blocks: once(waiting, 0, func(c *fakeChain) { c.foreign = 2 })},
+			steps: map[string]int{"head": 1, "block": 1, "lookup": 1, "update": 10}},
+		{name: "two nonces used elsewhere", steps: map[string]int{"prepare": 2, "send": 2, "update": 7}, blocks: once(waiting, 0, func(c *fakeChain) { c.foreign = 2 })},
 		{name: "two answers to send lost", chain: func(c *fakeChain) { c.lost = 2 }},
-		{name: "transactions forgotten for a minute", chain: func(c *fakeChain) { c.deaf = true },
+		{name: "transactions forgotten for a minute", steps: map[string]int{"send": 3}, chain: func(c *fakeChain) { c.deaf = true },
 			blocks: once(always, 60, func(c *fakeChain) { c.deaf = false })},
-		{name: "chain away after the transaction", blocks: during(waiting, 1, 120,
+		{name: "chain away after the transaction", steps: map[string]int{"update": 5}, blocks: during(waiting, 1, 120,
 			func(c *fakeChain) { c.away = true }, func(c *fakeChain) { c.away = false })},
-		{name: "price refused", chain: func(c *fakeChain) { c.floor = 9 }},
-		{name: "price too low for blocks", chain: func(c *fakeChain) { c.least = 5 }},
-		{name: "above the ceiling for half an hour", chain: func(c *fakeChain) { c.asked = 2000 },
+		{name: "price refused", steps: map[string]int{"prepare": 6, "send": 6, "update": 12}, chain: func(c *fakeChain) { c.floor = 9 }},
+		{name: "price too low for blocks", steps: map[string]int{"prepare": 3, "send": 3, "update": 8}, chain: func(c *fakeChain) { c.least = 5 }},
+		{name: "above the ceiling for half an hour", steps: map[string]int{"prepare": 3}, chain: func(c *fakeChain) { c.asked = 2000 },
 			blocks: once(always, 1800, func(c *fakeChain) { c.asked = 1 })},
-		{name: "dearer than the ceiling once sent", chain: func(c *fakeChain) { c.least, c.ceiling = 50, 9 },
+		{name: "dearer than the ceiling once sent", steps: map[string]int{"prepare": 3, "send": 3, "update": 7}, chain: func(c *fakeChain) { c.least, c.ceiling = 50, 9 },
 			blocks: once(always, 3600, func(c *fakeChain) { c.least = 1 })},
-		{name: "too little coin for five minutes", chain: func(c *fakeChain) { c.balance = 0 },
+		{name: "too little coin for five minutes", steps: map[string]int{"prepare": 2, "send": 3, "update": 8}, chain: func(c *fakeChain) { c.balance = 0 },
 			blocks: once(always, 300, func(c *fakeChain) { c.balance = 5 }),
 			alarms: func(w *world) []string {
 				return []string{fmt.Sprintf("account %s holds 0 of the chain's coin (ether), and needs up to 0.000000000000000001 for its next transaction", w.chain.where.Account)}
 			}},
-		{name: "node back with an older head", forgets: true, repeats: true, alarms: told(tookBack), blocks: during(anchored, 1, 60,
+		{name: "node back with an older head", steps: map[string]int{"update": 8}, forgets: true, repeats: true, alarms: told(tookBack), blocks: during(anchored, 1, 60,
 			func(c *fakeChain) { c.behind = 8 }, func(c *fakeChain) { c.behind = 0 })},
-		{name: "reorg before it is seen", repeats: true, blocks: once(anchored, 0, func(c *fakeChain) { c.replace(1) })},
-		{name: "reorg after included", repeats: true, blocks: once(anchored, 3, func(c *fakeChain) { c.replace(4) })},
+		{name: "reorg before it is seen", steps: map[string]int{"send": 2}, repeats: true, blocks: once(anchored, 0, func(c *fakeChain) { c.replace(1) })},
+		{name: "reorg after included", steps: map[string]int{"send": 2, "update": 8}, repeats: true, blocks: once(anchored, 3, func(c *fakeChain) { c.replace(4) })},
 		{name: "reorg that mines it elsewhere", repeats: true, blocks: once(anchored, 3, mineElsewhere)},
-		{name: "a nonce that is a lie", repeats: true, chain: func(c *fakeChain) { c.ahead = 5 },
+		{name: "a nonce that is a lie", steps: map[string]int{"prepare": 2, "send": 3, "update": 7}, repeats: true, chain: func(c *fakeChain) { c.ahead = 5 },
 			blocks: once(always, 60, func(c *fakeChain) { c.ahead = 0 })},
-		{name: "a root denied", repeats: true, blocks: during(anchored, 0, 60,
+		{name: "a root denied", steps: map[string]int{"prepare": 3, "send": 3, "update": 7}, repeats: true, blocks: during(anchored, 0, 60,
 			func(c *fakeChain) { c.hides = true }, func(c *fakeChain) { c.hides = false })},
-		{name: "a head that jumps ahead and comes back", forgets: true, alarms: told(tookBack), blocks: during(waiting, 0, 3,
+		{name: "a head that jumps ahead and comes back", steps: map[string]int{"update": 7}, forgets: true, alarms: told(tookBack), blocks: during(waiting, 0, 3,
 			func(c *fakeChain) { c.leaps = 1 << 50 }, func(c *fakeChain) { c.leaps = 0 })},
-		{name: "a final block replaced", alarms: told(tookBack), blocks: once(always, 5, func(c *fakeChain) { c.replace(15) })},
+		{name: "a final block replaced", steps: map[string]int{"update": 7}, alarms: told(tookBack), blocks: once(always, 5, func(c *fakeChain) { c.replace(15) })},
 		{name: "a steady beat", before: func(w *world) { w.cfg.Steady = true }},
 		{name: "a journal from before the batch", disk: true, before: func(w *world) { w.turnBack(queue.Pending) },
-			steps: map[string]int{"head": 2, "lookup": 2, "prepare": 1, "send": 1, "update": 3}},
+			steps: map[string]int{"head": 2, "block": 0, "lookup": 2, "state": 0, "update": 3}},
 		{name: "a journal from before the block", disk: true, before: func(w *world) { w.turnBack(queue.Submitted) },
-			steps: map[string]int{"head": 1, "lookup": 1, "update": 2}},
+			steps: map[string]int{"head": 1, "block": 0, "lookup": 1, "prepare": 0, "send": 0, "state": 0, "update": 2}},
 	}
 }
 
@@ -156,11 +159,10 @@ func (r row) String() string {
 
 func rowsOf(p plight) []row {
 	all := []row{{plight: p}}
-	if p.steps == nil {
-		p.steps = commonSteps()
-	}
+	steps := commonSteps()
+	maps.Copy(steps, p.steps)
 	for _, step := range []string{"head", "block", "lookup", "prepare", "send", "state", "update"} {
-		for nth := range p.steps[step] {
+		for nth := range steps[step] {
 			for _, applied := range []bool{false, true} {
 				for _, how := range []string{"fails", "stops"} {
 					all = append(all, row{p, step, nth + 1, applied, how})
