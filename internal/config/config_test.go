@@ -178,7 +178,7 @@ func TestBadValueIsRefusedAndNamesItsKey(t *testing.T) {
 		{"api", `"unix:"`}, {"api", `":4680"`}, {"api", `"localhost"`}, {"api", `"h:70000"`}, {"api", `"h:1,h:2"`}, {"api", `"unix:a,unix:b"`},
 		{"api", `["h:1", "unix:a"]`}, {"api", `""`},
 		{"transport.prefer", `"TCP"`}, {"log.level", `"trace"`}, {"log.level", `"INFO"`}, {"log.format", `"xml"`},
-		{"anchor.rpc", `["ftp://host/SECRET"]`}, {"anchor.rpc", `["http://SECRET host:bad"]`}, {"anchor.rpc", `["SECRET"]`}, {"anchor.rpc", `["https:///SECRET"]`},
+		{"anchor.rpc", `["ftp://host/SECRET"]`}, {"anchor.rpc", `["wss://host/SECRET"]`}, {"anchor.rpc", `["http://SECRET host:bad"]`}, {"anchor.rpc", `["SECRET"]`}, {"anchor.rpc", `["https:///SECRET"]`},
 		{"anchor.chain_id", `0`}, {"anchor.chain_id", `-1`}, {"anchor.chain_id", `1.5`}, {"anchor.chain_id", `9007199254740992`},
 		{"anchor.contract", `"0x12"`}, {"anchor.contract", `"0x5AAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"`}, {"anchor.contract", `12`},
 		{"anchor.interval", `10`}, {"anchor.interval", `"0s"`}, {"anchor.interval", `"-1s"`}, {"anchor.interval", `"48h"`},
