@@ -116,8 +116,8 @@ func (v *verifier) checkChain(ctx context.Context) error {
 	if !asked {
 		return nil
 	}
-	if err := v.checkReceiptAnchors(ctx); err != nil || len(v.o.Blocks) > 0 {
-		return err // the hash of a beacon's block does not say its time
+	if err := v.checkReceiptAnchors(ctx); err != nil {
+		return err
 	}
 	return v.checkBeacon(ctx)
 }
@@ -182,6 +182,8 @@ func (v *verifier) checkReceiptAnchors(ctx context.Context) error {
 		detail += fmt.Sprintf("; a receipt, and so the manifest, was anchored by the %s's account %s in block %d at %s", v.owner(p.Anchor.Account), p.Anchor.Account, p.Anchor.Block, utc(p.Anchor.Time*1000))
 		if found.Standing != Final {
 			detail += ", which is not final yet"
+		} else if v.ReceiptAnchoredBy == "" {
+			v.ReceiptAnchoredBy = v.owner(p.Anchor.Account)
 		}
 	}
 	if detail != "" {
@@ -221,11 +223,18 @@ func (v *verifier) checkBeacon(ctx context.Context) error {
 	if b == (record.Beacon{}) {
 		return nil
 	}
-	there, err := v.o.Chain.Block(ctx, b.Block)
-	if err != nil && record.KindOf(err) != record.NotFound {
-		return err
+	if len(v.o.Blocks) > 0 {
+		v.add(CheckNotBefore, fmt.Sprintf("it names block %d with the hash %s; when that was made only a chain can say, and none was asked: nothing is known about the earliest time", b.Block, b.Hash), nil)
+		return nil
 	}
-	if err != nil || there != b {
+	there, err := v.o.Chain.Block(ctx, b.Block)
+	switch {
+	case record.KindOf(err) == record.NotFound:
+		v.add(CheckNotBefore, fmt.Sprintf("the signer names block %d, to which the chain's endpoint has not come: nothing is known about the earliest time", b.Block), nil)
+		return nil
+	case err != nil:
+		return err
+	case there != b:
 		v.add(CheckNotBefore, fmt.Sprintf("the signer names block %d of chain %d with the hash %s, which this chain does not have so: nothing is known about the earliest time", b.Block, b.ChainID, b.Hash), nil)
 		return nil
 	}

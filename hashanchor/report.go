@@ -61,8 +61,11 @@ type Report struct {
 	AnchoredAt *time.Time `json:"anchored_at"`
 	NotBefore  *time.Time `json:"not_before"`
 	AnchoredBy string     `json:"anchored_by"` // "sender" or "recipient", "" if there is no proof
-	ChainID    int64      `json:"chain_id"`
-	Block      int64      `json:"block"`
+	// ReceiptAnchoredBy says likewise whose account anchored a receipt, for good
+	// as far as the chain confirmed it; "" if it did not.
+	ReceiptAnchoredBy string `json:"receipt_anchored_by"`
+	ChainID           int64  `json:"chain_id"`
+	Block             int64  `json:"block"`
 
 	StateBlocks []record.Beacon `json:"state_blocks,omitzero"` // to which the file's state proofs lead; whose they are, another has to say
 }

@@ -140,6 +140,10 @@ func TestEvidenceWithAStateProofVerifiesWithNoNetworkAtAll(t *testing.T) {
 	if r.ExitCode() != 0 || r.AnchoredAt == nil || len(r.StateBlocks) != 1 || r.StateBlocks[0] != block {
 		t.Fatalf("%+v", r)
 	}
+	i := slices.IndexFunc(r.Checks, func(c hashanchor.Check) bool { return c.Name == hashanchor.CheckNotBefore })
+	if r.NotBefore != nil || i < 0 || !strings.Contains(r.Checks[i].Detail, "nothing is known about the earliest time") {
+		t.Errorf("nobody says why there is no earliest time: %v, %+v", r.NotBefore, r.Checks)
+	}
 	if r := verify(t, s.doc(), file, stateOptions(record.Hash{1}, block.Hash)); r.ExitCode() != 0 {
 		t.Errorf("among several blocks: %+v", broken(r))
 	}

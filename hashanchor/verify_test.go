@@ -31,7 +31,7 @@ func TestATransferThatIsAnchoredVerifies(t *testing.T) {
 	if r.ExitCode() != 0 {
 		t.Fatalf("%+v", r.Checks)
 	}
-	if r.Receipt != "accepted" || r.AnchoredBy != "sender" || r.ChainID != chainID || r.Block != 50 {
+	if r.Receipt != "accepted" || r.AnchoredBy != "sender" || r.ReceiptAnchoredBy != "recipient" || r.ChainID != chainID || r.Block != 50 {
 		t.Errorf("the report says %+v", r)
 	}
 	if r.AnchoredAt.Unix() != s.chain.block(50).Time || r.NotBefore.Unix() != s.chain.block(beaconBlock).Time {
@@ -260,7 +260,7 @@ func TestABlockThatTheEndpointHasNotComeToDatesNoReceipt(t *testing.T) {
 	s.evidence.Proofs = []hashanchor.Proof{s.evidence.Proofs[0], p}
 	r := s.verify(t, s.file(t))
 	i := slices.IndexFunc(r.Checks, func(c hashanchor.Check) bool { return c.Name == hashanchor.CheckReceived })
-	if r.ExitCode() != 0 || i < 0 || strings.Contains(r.Checks[i].Detail, "was anchored") || !strings.Contains(r.Checks[i].Detail, "nothing is known") {
+	if r.ExitCode() != 0 || i < 0 || r.ReceiptAnchoredBy != "" || strings.Contains(r.Checks[i].Detail, "was anchored") || !strings.Contains(r.Checks[i].Detail, "nothing is known") {
 		t.Errorf("%+v", r.Checks)
 	}
 }

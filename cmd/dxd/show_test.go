@@ -166,8 +166,10 @@ func TestTheVerdictComesFirstAndNamesTheBrokenLink(t *testing.T) {
 			"NOT DECIDED: document and signatures hold, but nothing dates them yet: no chain was asked\n", []string{"no chain was asked", "→ ask one"}},
 		"dated and undecided": {hashanchor.Report{AnchoredAt: &at, Checks: []hashanchor.Check{{Name: "file", OK: true}, {Name: "revocation", Undecided: true, Detail: "the key is revoked"}}, Sender: known},
 			"NOT DECIDED: document and signatures hold, but not all is known about them: the key is revoked\n", nil},
-		"dated by the recipient alone": {hashanchor.Report{Checks: []hashanchor.Check{{Name: "anchor", Undecided: true, Detail: "no proof of it"}, {Name: hashanchor.CheckReceived, OK: true}}},
-			"NOT DECIDED: document and signatures hold, but only the recipient's account has dated them: no proof of it\n", nil},
+		"dated by a receipt alone": {hashanchor.Report{ReceiptAnchoredBy: "recipient", Checks: []hashanchor.Check{{Name: "anchor", Undecided: true, Detail: "no proof of it"}, {Name: hashanchor.CheckReceived, OK: true}}},
+			"NOT DECIDED: document and signatures hold, but only a receipt has dated them, by the recipient's account: no proof of it\n", nil},
+		"with a receipt of which nothing is known": {hashanchor.Report{Checks: []hashanchor.Check{{Name: "anchor", Undecided: true, Detail: "the endpoint is behind"}, {Name: hashanchor.CheckReceived, OK: true}}},
+			"NOT DECIDED: document and signatures hold, but nothing dates them yet: the endpoint is behind\n", nil},
 		"empty": {hashanchor.Report{}, "NOT VALID: nothing was checked", nil},
 	} {
 		var out bytes.Buffer

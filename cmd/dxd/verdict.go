@@ -55,8 +55,8 @@ func verdict(r hashanchor.Report, byBlock bool) []string {
 		switch {
 		case r.AnchoredAt != nil:
 			open = "not all is known about them"
-		case held(r, hashanchor.CheckReceived): // a sender whose state is lost never anchors what the recipient has
-			open = "only the recipient's account has dated them"
+		case r.ReceiptAnchoredBy != "": // a sender whose state is lost never anchors what the recipient has
+			open = "only a receipt has dated them, by the " + r.ReceiptAnchoredBy + "'s account"
 		}
 		return append([]string{"NOT DECIDED: document and signatures hold, but " + open + ": " + broken(r).Detail, "  " + compared(r, byBlock) + "."}, story(r)...)
 	}
