@@ -5,9 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
-	"strings"
+	"slices"
 	"sync"
 	"testing"
 
@@ -111,40 +112,46 @@ func (d *deathbed) note(param json.RawMessage) {
 }
 
 func TestADaemonThatDiesAsItSendsATransactionLosesNothingAndPaysOnce(t *testing.T) {
-	for _, when := range []moment{beforeItIsTaken, beforeTheAnswer, afterTheAnswer} {
-		t.Run(string(when), func(t *testing.T) {
-			t.Parallel()
-			other, o := party.NewOrg(t, "other"), party.NewOrg(t, "alpha")
-			c := party.NewChain(t, other, o)
-			d := &deathbed{t: t, target: c.URL, when: when, roots: map[string]map[string]bool{}}
-			d.kill = func() { _ = o.Process.Cmd.Process.Kill() }
-			front := httptest.NewServer(d)
-			t.Cleanup(front.Close)
-			o.AnchorAt(front.URL)
-			d.mu.Lock()
-			o.Launch() // the first transaction anchors its card
-			d.mu.Unlock()
-			o.StartAfterDeath()
-			n, err := o.Notarize(t.Context(), "a.txt", "text/plain", strings.NewReader("hello"), 5)
-			party.Check(t, err)
-			if v := o.WaitFor(party.Patience, n.ID, "anchored"); v.Anchor != "final" {
-				t.Errorf("afterwards the record is %s", v.Anchor)
-			}
-			party.Until(t, "the end of the queue", func() string {
-				s, err := o.AnchorStatus(t.Context())
-				party.Check(t, err)
-				if s.Final == 2 && s.Error == "" { // the card, and the record
-					return ""
-				}
-				return fmt.Sprintf("%+v", s)
-			})
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			for does, transactions := range d.roots {
-				if len(transactions) != 1 {
-					t.Errorf("%d transactions for %s", len(transactions), does)
-				}
-			}
-		})
+	t.Parallel()
+	moments := []moment{beforeItIsTaken, beforeTheAnswer, afterTheAnswer}
+	orgs, fronts := make([]*party.Org, len(moments)), make([]*deathbed, len(moments))
+	for i, when := range moments {
+		orgs[i], fronts[i] = party.NewOrg(t, string(when)), &deathbed{t: t, when: when, roots: map[string]map[string]bool{}}
 	}
+	c := party.NewChain(t, append([]*party.Org{party.NewOrg(t, "who deploys")}, orgs...)...)
+	for i, o := range orgs {
+		d := fronts[i]
+		d.target, d.kill = c.URL, func() { _ = o.Process.Cmd.Process.Kill() }
+		front := httptest.NewServer(d)
+		t.Cleanup(front.Close)
+		o.AnchorAt(front.URL)
+		d.mu.Lock()
+		o.Launch() // the first transaction anchors its card
+		d.mu.Unlock()
+	}
+	for i, o := range orgs {
+		o.StartAfterDeath()
+		party.Until(t, "the end of the queue of who dies "+o.Name, func() string {
+			s, err := o.AnchorStatus(t.Context())
+			party.Check(t, err)
+			if s.Final == 1 && s.Error == "" {
+				return ""
+			}
+			return fmt.Sprintf("%+v", s)
+		})
+		if roots := fronts[i].sent(); len(roots) != 1 || len(roots[0]) != 1 {
+			t.Errorf("who dies %s sends %d roots, in the transactions %v", o.Name, len(roots), roots)
+		}
+	}
+}
+
+// sent are the transactions that came for each root.
+func (d *deathbed) sent() [][]string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var all [][]string
+	for _, transactions := range d.roots {
+		all = append(all, slices.Collect(maps.Keys(transactions)))
+	}
+	return all
 }
