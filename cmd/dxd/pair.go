@@ -58,9 +58,13 @@ func (a *app) pair(ctx context.Context, c *client.Client, args []string, o addOp
 	if err != nil {
 		return err
 	}
+	self, err := c.Self(ctx)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	p := &pairing{a: a, c: c, o: o, answered: make(chan error, 1)}
+	p := &pairing{a: a, c: c, o: o, own: self.Fingerprint, answered: make(chan error, 1)}
 	paired, err := c.Pair(ctx, ticket, func(now apitype.Pairing) { p.seen(ctx, now) })
 	p.clock.stop()
 	cancel() // a question that is still open is none any more
@@ -108,6 +112,7 @@ type pairing struct {
 	a     *app
 	c     *client.Client
 	o     addOptions
+	own   record.Fingerprint // ours, for the other side's person to compare
 	clock *countdown
 	asked bool
 	// answered gives the error of the person's own answer, once asked.
@@ -155,6 +160,7 @@ func (p *pairing) answer(ctx context.Context, now apitype.Pairing) error {
 		return record.Errorf(record.Internal, "the daemon asks about nobody")
 	}
 	p.a.say("the other side is here: " + other.Name + ", fingerprint " + other.Fingerprint.String())
+	p.a.say("your own fingerprint, which they compare with what you tell them: " + p.own.String())
 	if other.Known {
 		p.a.say("they are your partner " + other.Alias + " already: to say yes takes their card of today")
 	}
