@@ -65,14 +65,17 @@ the state directory afterwards: an older one lacks the key.
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 	}
 	a.either(cmd, func(ctx context.Context, c *client.Client, args []string) error {
-		if args[0] != storageKey {
-			return a.rotateKey(ctx, c, args[0], now)
+		if args[0] == storageKey {
+			return a.rotateStorage(ctx, c)
 		}
-		if now {
-			return usagef("--now is for a node's key")
-		}
-		return a.rotateStorage(ctx, c)
+		return a.rotateKey(ctx, c, args[0], now)
 	})
+	cmd.PreRunE = func(_ *cobra.Command, args []string) error {
+		if now && args[0] != string(crypto.RoleNode) {
+			return usagef("--now is for a node's key: any other is in use at once")
+		}
+		return nil
+	}
 	cmd.Flags().BoolVar(&now, "now", false, "of a node: don't wait for partners")
 	return cmd
 }
