@@ -74,14 +74,14 @@ func (v View) checkHere() error {
 	case v.Kind == record.Notarized:
 		return record.Errorf(record.NotFound, "a notarisation keeps no document")
 	case v.bare():
-		return record.Errorf(record.Gone, "the document is not here any more: it was erased on %s, with all that says what it was",
-			time.UnixMilli(v.Erased).UTC().Format(time.DateOnly))
+		return record.Errorf(record.Gone, "the %s is not here any more: it was erased on %s, with all that says what it was",
+			v.Kind, time.UnixMilli(v.Erased).UTC().Format(time.DateOnly))
 	case v.Erased != 0:
-		return record.WithHint(record.Errorf(record.Gone, "the document is not here any more: it was erased on %s by %s",
-			time.UnixMilli(v.Erased).UTC().Format(time.DateOnly), v.ErasedBy),
+		return record.WithHint(record.Errorf(record.Gone, "the %s is not here any more: it was erased on %s by %s",
+			v.Kind, time.UnixMilli(v.Erased).UTC().Format(time.DateOnly), v.ErasedBy),
 			"its records are: `dxd evidence "+v.ID.String()+"` still makes its evidence")
 	case v.State == Receiving || v.Direction == In && v.State == Cancelled:
-		return record.WithHint(record.Errorf(record.Conflict, "the document is not here whole: the transfer is %s", v.State),
+		return record.WithHint(record.Errorf(record.Conflict, "the %s is not here whole: the transfer is %s", v.Kind, v.State),
 			"`dxd transfer "+v.ID.String()+"` shows how far it is")
 	}
 	return nil

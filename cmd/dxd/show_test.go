@@ -32,6 +32,18 @@ func TestAmountsReadAsPeopleWriteThem(t *testing.T) {
 	}
 }
 
+func TestWhatIsAcrossOfADocumentIsSaidWithoutALengthThatNobodyKnows(t *testing.T) {
+	for size, want := range map[int64]string{-1: "5.0 kB\n", 20_000: "5.0 kB of 20.0 kB\n"} {
+		var out bytes.Buffer
+		if err := (&app{out: &out}).printTransfer(apitype.Transfer{State: "receiving", Size: size, BytesDone: 5000}); err != nil {
+			t.Fatal(err)
+		}
+		if _, across, _ := strings.Cut(out.String(), "across "); !strings.HasPrefix(strings.TrimLeft(across, " "), want) {
+			t.Errorf("of %d bytes it says %q, not %q", size, out.String(), want)
+		}
+	}
+}
+
 func TestAnEventNamesTheOneTransferThatItIsAbout(t *testing.T) {
 	first, second := record.TransferID{1}, record.TransferID{2}
 	for want, e := range map[string]apitype.Event{

@@ -46,7 +46,10 @@ func transferID(s string) (record.TransferID, error) {
 func (a *app) printTransfer(t apitype.Transfer) error {
 	done := ""
 	if t.State == "sending" || t.State == "receiving" || t.State == "queued" && t.BytesDone > 0 {
-		done = bytesOf(t.BytesDone) + " of " + bytesOf(t.Size)
+		done = bytesOf(t.BytesDone)
+		if t.Size >= 0 {
+			done += " of " + bytesOf(t.Size)
+		}
 	}
 	size := bytesOf(t.Size)
 	if t.Size >= 0 {
