@@ -39,7 +39,12 @@ if --timeout comes first, the exit code is 8 and the work goes on.
 
 With --stream, recipients that can be reached get the document while it is
 read, which suits a pipe that takes long. Nothing is promised before its end: if
-it can't be read so far, nothing of it is left with them either.`,
+it can't be read so far, nothing of it is left with them either.
+
+A pipe ends in the same way when its writer is done and when it has died: what
+came until then is the document. Where that must not be, have the writer finish
+a file, and send that; or have it upload over the API itself, where a connection
+that breaks off is no end.`,
 		Example: `  dxd send contract.pdf --to bolt
   dxd send contract.pdf --to bolt --to carat --wait anchored --timeout 10m
   tar c reports | dxd send - --name reports.tar --to bolt
