@@ -16,10 +16,10 @@ type Event struct {
 	Partner string              `json:"partner,omitempty" doc:"Its alias, as it is now"`
 	Org     record.OrgID        `json:"org,omitzero" doc:"The partner's organisation"`
 	Kind    record.ItemKind     `json:"kind,omitempty" doc:"Of the transfer"`
-	State   string              `json:"state,omitempty" doc:"Of a partner.changed: the partner's"`
+	State   string              `json:"state,omitempty" doc:"Of a partner.changed: the partner's; of an erase.answered: erased or refused"`
 	Reason  string              `json:"reason,omitempty" doc:"Why it failed or was refused"`
-	Text    string              `json:"text,omitempty" doc:"Of an alarm: what contradicts what"`
-	By      string              `json:"by,omitempty" doc:"Who erased, held or released the transfer here: socket, or token"`
+	Text    string              `json:"text,omitempty" doc:"Of an alarm: what contradicts what, or what people have to see to"`
+	By      string              `json:"by,omitempty" doc:"Who erased, held or released the transfer here, or asked for it to be erased: socket, token, or partner"`
 }
 
 // EventStreamType is the media type of a stream of events (WHATWG HTML,

@@ -307,6 +307,18 @@ func TestTemplateShowsTheDefaults(t *testing.T) {
 	}
 }
 
+func TestEverySettingIsInTheDocs(t *testing.T) {
+	page, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range settings() {
+		if row := "\n| `" + s.key + "` | `" + s.env + "` | "; !strings.Contains(string(page), row) {
+			t.Errorf("docs/configuration.md has no row that begins %q", strings.TrimSpace(row))
+		}
+	}
+}
+
 func TestRetentionIsInDaysHoursOrForEver(t *testing.T) {
 	for s, want := range map[string]time.Duration{
 		"forever": 0, "0": 0, "30d": 30 * day, "36500d": 36500 * day, "90m": 90 * time.Minute, "1s": time.Second,
