@@ -47,7 +47,7 @@ func (f *follower) follow(ctx context.Context) (delivered bool) {
 		switch {
 		case err == nil:
 			return true
-		case errors.Is(err, errDecided):
+		case errors.Is(err, errDecided), errors.Is(err, errGivenUp):
 			return false
 		}
 		f.x.logFailure(f.org, docWork, err)
@@ -98,7 +98,7 @@ func (f *follower) sleep(d time.Duration) fate {
 // said, so that another one is worth its while.
 func isOfLink(err error) bool {
 	var r *refusedError
-	if errors.As(err, &r) || errors.Is(err, errGivenUp) {
+	if errors.As(err, &r) {
 		return false
 	}
 	switch record.KindOf(err) {

@@ -48,6 +48,8 @@ type node struct {
 	retry exchange.Retry // zero: short ones
 	tried atomic.Int64   // to deliver: so many streams
 
+	errors atomic.Int64 // in its log
+
 	onRequest string // what to do when a partner asks to erase
 }
 
@@ -97,7 +99,7 @@ func (n *node) begin() {
 	if n.retry == (exchange.Retry{}) {
 		n.retry = exchange.Retry{First: 20 * time.Millisecond, Longest: 200 * time.Millisecond}
 	}
-	log := slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", n.name)
+	log := slog.New(slog.NewTextHandler(testLog{n}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", n.name)
 	ctx, cancel := context.WithCancel(context.Background())
 	var err error
 	n.book, err = partner.Open(ctx, partner.Config{
@@ -279,9 +281,12 @@ func check(t testing.TB, err error) {
 }
 
 // testLog writes a node's log to its test, until the test is over.
-type testLog struct{ t testing.TB }
+type testLog struct{ *node }
 
 func (l testLog) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("level=ERROR")) {
+		l.errors.Add(1)
+	}
 	if l.t.Context().Err() == nil {
 		l.t.Logf("%s", bytes.TrimRight(p, "\n"))
 	}

@@ -250,6 +250,10 @@ func TestAnAbortLeavesNothingOnEitherSide(t *testing.T) {
 			if in, err := b.Get(t.Context(), sent.ID); err != nil || sent.ID == first.ID || in.BodyNonce == first.BodyNonce {
 				t.Errorf("read again it is %+v, %v", in.Transfer, err)
 			}
+			a.halt()
+			if n := a.errors.Load(); n != 0 {
+				t.Errorf("that somebody gave a document up is %d errors in the log", n)
+			}
 		})
 	}
 }
