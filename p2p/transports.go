@@ -164,7 +164,7 @@ func (t *transports) listenUDP(network string, laddr *net.UDPAddr) (net.PacketCo
 	if !t.reported {
 		t.udp = append(t.udp, c)
 	}
-	return c, nil
+	return inRuns(c), nil
 }
 
 // admitQUIC counts an inbound QUIC connection before its handshake.

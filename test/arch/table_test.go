@@ -39,7 +39,7 @@ var rooms = []room{
 	{"blobstore", "record", ""},
 	{"blobstore/blobstoretest", "blobstore record", "pgregory.net/rapid"},
 	{"blobstore/badger", "blobstore record", "github.com/dgraph-io/badger/v4 github.com/dgraph-io/ristretto/v2/z golang.org/x/sys"},
-	{"p2p", "record", "github.com/libp2p github.com/quic-go/quic-go github.com/multiformats"},
+	{"p2p", "record", "github.com/libp2p github.com/quic-go/quic-go github.com/multiformats golang.org/x/net/ipv4 golang.org/x/sys"},
 	{"crypto", "record", "filippo.io/age filippo.io/hpke github.com/go-json-experiment/json golang.org/x/crypto github.com/decred/dcrd/dcrec/secp256k1/v4"},
 	// That record computes what it names (keys, identifiers, Merkle roots) is
 	// what it needs more than the plan's first row said.

@@ -4,9 +4,6 @@ package bench
 
 import (
 	"bytes"
-	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/sha256"
 	"io"
 	"os"
@@ -15,10 +12,13 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	tls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	"golang.org/x/sys/unix"
 
-	"dxd/p2p"
-	"dxd/record"
 	"dxd/test/party"
 )
 
@@ -67,8 +67,8 @@ type stages struct {
 	costs     map[string]Cost // of this run
 }
 
-// wire is a stream between two hosts.
-type wire struct{ from, to *p2p.Host }
+// wire is a stream between two ordinary hosts of libp2p.
+type wire struct{ from, to host.Host }
 
 const sink = "/dxd/bench/sink/1"
 
@@ -163,30 +163,23 @@ func (g *stages) write() {
 	party.Check(g.t, os.Remove(name))
 }
 
-// everyone lets everyone in.
-type everyone struct{}
-
-func (everyone) Admit(record.NodeID) bool           { return true }
-func (everyone) MayDial(record.NodeID, string) bool { return true }
-
 func newWire(t testing.TB, listen string) wire {
 	t.Helper()
-	w := wire{newHost(t), newHost(t, listen)}
-	w.to.Handle(sink, func(_ context.Context, c *p2p.Conn) {
+	w := wire{newHost(t, libp2p.NoListenAddrs), newHost(t, libp2p.ListenAddrStrings(listen))}
+	w.to.SetStreamHandler(sink, func(c network.Stream) {
 		if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{c}, make([]byte, piece)); err == nil {
 			_, _ = c.Write([]byte{1}) // the sender notices if it does not come
 		}
 		_ = c.Close() // it has all been read
 	})
-	w.pour(t, 1)() // from here on it is connected
+	party.Check(t, w.from.Connect(t.Context(), peer.AddrInfo{ID: w.to.ID(), Addrs: w.to.Addrs()}))
+	w.pour(t, 1)()
 	return w
 }
 
-func newHost(t testing.TB, listen ...string) *p2p.Host {
+func newHost(t testing.TB, opts ...libp2p.Option) host.Host {
 	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	party.Check(t, err)
-	h, err := p2p.New(p2p.Config{Identity: key, Listen: listen, Gate: everyone{}})
+	h, err := libp2p.New(append(opts, libp2p.Security(tls.ID, tls.New), libp2p.DisableMetrics(), libp2p.DisableRelay())...)
 	party.Check(t, err)
 	t.Cleanup(func() { party.Check(t, h.Close()) })
 	return h
@@ -195,7 +188,7 @@ func newHost(t testing.TB, listen ...string) *p2p.Host {
 // pour sends bytes over one stream, until the other side says that it has them.
 func (w wire) pour(t testing.TB, size int64) func() {
 	return func() {
-		c, err := w.from.Open(t.Context(), w.to.Node(), w.to.Addrs(), sink)
+		c, err := w.from.NewStream(t.Context(), w.to.ID(), sink)
 		party.Check(t, err)
 		defer c.Close()
 		pieces(size, func(p []byte) {
