@@ -108,15 +108,8 @@ func (b *bulkRun) get(id record.TransferID) Cost {
 
 // job sends the document as people do, and copies it as people do.
 func (b *bulkRun) job() {
-	var sent apitype.Submitted
-	took := timed(b.t, func() {
-		raw := command(b.t, program, "send", b.file, "--to", b.tcp.b.Alias, "--wait", "delivered", "--json", "--dir", b.tcp.a.Dir)
-		party.Check(b.t, json.Unmarshal(raw, &sent))
-	}, b.tcp.a, b.tcp.b)
-	if len(sent.Transfers) != 1 || sent.Transfers[0].State != "delivered" {
-		b.t.Fatalf("it was not delivered: %+v", sent)
-	}
-	b.tcp.eraseAll(b.t)
+	took := b.sendByHand()
+	b.s.measured("job with --stream").add(b.sendByHand("--stream"))
 	if b.scp == nil {
 		b.s.measured("job").add(took)
 		return
@@ -125,6 +118,19 @@ func (b *bulkRun) job() {
 	b.s.measured("scp").add(copied)
 	b.scp.clear(b.t)
 	b.ratio("job", copied, took)
+}
+
+func (b *bulkRun) sendByHand(flags ...string) Cost {
+	var sent apitype.Submitted
+	took := timed(b.t, func() {
+		raw := command(b.t, program, append([]string{"send", b.file, "--to", b.tcp.b.Alias, "--wait", "delivered", "--json", "--dir", b.tcp.a.Dir}, flags...)...)
+		party.Check(b.t, json.Unmarshal(raw, &sent))
+	}, b.tcp.a, b.tcp.b)
+	if len(sent.Transfers) != 1 || sent.Transfers[0].State != "delivered" {
+		b.t.Fatalf("it was not delivered: %+v", sent)
+	}
+	b.tcp.eraseAll(b.t)
+	return took
 }
 
 func (b *bulkRun) overQUIC() {
