@@ -3,6 +3,7 @@ package event
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -53,7 +54,11 @@ func place(tx blobstore.ReadTx, after int64) (int64, error) {
 	case after < 0:
 		return 0, record.Errorf(record.Invalid, "not the number of an event: %d", after)
 	case after < gone:
-		return 0, record.WithHint(record.Errorf(record.Gone, "the events up to %d are not kept any more; the oldest is %d", gone, gone+1),
+		kept := fmt.Sprintf("the oldest is %d", gone+1)
+		if gone == last {
+			kept = "there is no later one yet"
+		}
+		return 0, record.WithHint(record.Errorf(record.Gone, "the events up to %d are not kept any more; %s", gone, kept),
 			"a subscription keeps the events that it has not acknowledged")
 	case after > last:
 		return 0, record.WithHint(record.Errorf(record.Invalid, "there is no event %d yet; the last is %d", after, last),

@@ -110,6 +110,9 @@ func TestWhatIsGoneIsNotSkippedSilently(t *testing.T) {
 	}
 	now = now.Add(time.Hour)
 	check(t, l.Trim(t.Context()))
+	if _, err := l.Page(t.Context(), 1, 9); record.KindOf(err) != record.Gone || !strings.Contains(err.Error(), "no later one yet") {
+		t.Errorf("when all are gone: %v", err)
+	}
 	h.append(2)
 	h.restart()
 	for after, gone := range map[int64]bool{0: true, 2: true, 3: false, event.Oldest: false} {

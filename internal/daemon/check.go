@@ -53,7 +53,7 @@ func checked(r exchange.Round) string {
 	}
 	text := "not all of them were checked yet"
 	if last != nil {
-		text = fmt.Sprintf("all %d (%.1f MB) were last checked between %s and %s", last.Payloads, float64(last.Bytes)/1e6, at(last.Begun), at(last.Ended))
+		text = fmt.Sprintf("the last check of all that were kept read %d (%.1f MB), from %s to %s", last.Payloads, float64(last.Bytes)/1e6, at(last.Begun), at(last.Ended))
 	}
 	if !r.At.IsZero() {
 		text += fmt.Sprintf("; a round began at %s and has read %d (%.1f MB)", at(r.Begun), r.Payloads, float64(r.Bytes)/1e6)
