@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"dxd/record"
 )
@@ -18,8 +19,12 @@ type Lock struct {
 	exclusive bool
 }
 
-// Lock takes the directory for this process alone, without waiting. While
-// another process holds it in either way, the error is of kind Conflict.
+// passing is how long Lock waits for commands that only look: a daemon that
+// starts is not to fail over one.
+const passing = 2 * time.Second
+
+// Lock takes the directory for this process alone. While another process has
+// it for itself, and if others go on sharing it, the error is of kind Conflict.
 func (d Dir) Lock() (*Lock, error) { return d.lock(syscall.LOCK_EX) }
 
 // LockShared keeps others from taking the directory alone; any number of
@@ -34,10 +39,10 @@ func (d Dir) lock(how int) (*Lock, error) {
 		return nil, fileError("couldn't lock %q: %w", path, err)
 	}
 	l := &Lock{file: f, exclusive: how == syscall.LOCK_EX}
-	err = syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
+	err = l.take(how)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		defer f.Close()
-		return nil, d.inUse(f)
+		return nil, d.inUse(owner(f))
 	}
 	if err == nil && l.exclusive {
 		err = l.writePID()
@@ -59,10 +64,29 @@ func (l *Lock) writePID() error {
 	return err
 }
 
-func (d Dir) inUse(f *os.File) error {
+// take asks the kernel. Who shares the directory left no number in the file.
+func (l *Lock) take(how int) (err error) {
+	for begun := time.Now(); ; time.Sleep(passing / 100) {
+		err = syscall.Flock(int(l.file.Fd()), how|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || !l.exclusive || owner(l.file) > 0 || time.Since(begun) > passing {
+			return err
+		}
+	}
+}
+
+// owner is the process that has the directory for itself, or 0.
+func owner(f *os.File) int {
+	content, err := io.ReadAll(io.NewSectionReader(f, 0, 32))
+	if err != nil {
+		return 0
+	}
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(content))) // 0, too
+	return pid
+}
+
+func (d Dir) inUse(pid int) error {
 	who := "another dxd"
-	content, err := io.ReadAll(io.LimitReader(f, 32))
-	if pid, convErr := strconv.Atoi(strings.TrimSpace(string(content))); err == nil && convErr == nil && pid > 0 {
+	if pid > 0 {
 		who += " (pid " + strconv.Itoa(pid) + ")"
 	}
 	return record.WithHint(

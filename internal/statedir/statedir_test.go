@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"dxd/record"
 )
@@ -219,20 +221,28 @@ func TestDirectoryHasOneOwner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = d.Lock()
-	wantKind(t, err, record.Conflict)
-	for _, l := range []*Lock{one, two} {
-		if err := l.Unlock(); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		_, err = d.Lock()
+		wantKind(t, err, record.Conflict)
+		if waited := time.Since(begun); waited < passing || waited > 2*passing {
+			t.Errorf("it waited for %s while others look", waited)
+		}
+		time.AfterFunc(passing/2, func() {
+			for _, l := range []*Lock{one, two} {
+				if err := l.Unlock(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		last, err := d.Lock()
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	last, err := d.Lock()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := last.Unlock(); err != nil {
-		t.Fatal(err)
-	}
+		if err := last.Unlock(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 // TestMain lets the test's own binary play the daemon that is killed.

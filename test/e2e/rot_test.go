@@ -40,7 +40,7 @@ func TestTheScheduledCheckFindsWhatTheDiskForgot(t *testing.T) {
 	a.Delivered(id)
 	for _, o := range []*party.Org{a, b} {
 		party.Until(t, "a check", func() string {
-			if c := checkOf(o); !c.OK || !strings.Contains(c.Detail, "all 1 ") {
+			if c := checkOf(o); !c.OK || !strings.Contains(c.Detail, "kept read 1 ") {
 				return c.Detail
 			}
 			return ""
