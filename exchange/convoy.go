@@ -32,6 +32,7 @@ const (
 // convoy is what is on its way to one partner. One goroutine uses it.
 type convoy struct {
 	x     *Exchange
+	self  *worker
 	under map[blobstore.Key]member // by place in the queue
 	ended chan tried
 }
@@ -53,7 +54,7 @@ type tried struct {
 // fails by itself is left for later and holds up no other.
 func (x *Exchange) deliverWaiting(ctx context.Context, p partner.Partner, self *worker) (err error) {
 	self.whole = false
-	c := convoy{x, map[blobstore.Key]member{}, make(chan tried)}
+	c := convoy{x, self, map[blobstore.Key]member{}, make(chan tried)}
 	woken := false
 	defer func() {
 		if woken {
@@ -64,7 +65,7 @@ func (x *Exchange) deliverWaiting(ctx context.Context, p partner.Partner, self *
 		key := blobstore.Key("")
 		if !halt && len(c.under) < abreast {
 			var joined bool
-			if key, joined, err = c.next(ctx, p, self.from); joined {
+			if key, joined, err = c.next(ctx, p); joined {
 				continue
 			}
 			halt = err != nil
@@ -92,8 +93,13 @@ func (x *Exchange) deliverWaiting(ctx context.Context, p partner.Partner, self *
 
 // next has the oldest document that is not on its way yet join, if it may, and
 // says whether it did. Its place is "" if there is none.
-func (c *convoy) next(ctx context.Context, p partner.Partner, from blobstore.Key) (blobstore.Key, bool, error) {
-	t, key, unread := c.x.nextWaiting(ctx, p.Org, record.LaneDoc, from, c.has)
+func (c *convoy) next(ctx context.Context, p partner.Partner) (blobstore.Key, bool, error) {
+	head, _ := c.self.lane()
+	from := max(head, c.self.from)
+	t, first, key, unread := c.x.nextWaiting(ctx, p.Org, record.LaneDoc, from, c.has)
+	if first != "" {
+		c.self.starts(from, first)
+	}
 	if key == "" {
 		return key, false, unread
 	}

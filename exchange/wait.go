@@ -59,7 +59,10 @@ func (x *Exchange) Wait(ctx context.Context, id record.TransferID, g Goal, seen 
 	row := x.Journal.Watch(ctx, rowKey(id))
 	var carried <-chan struct{}
 	var watched blobstore.Key // by carried
-	anchor := x.Journal.Watch(ctx, queue.KeyPrefix)
+	var anchor <-chan struct{}
+	if g == UntilAnchored { // the queue changes with every record of all partners
+		anchor = x.Journal.Watch(ctx, queue.KeyPrefix)
+	}
 	ticker := time.NewTicker(progressPace)
 	defer ticker.Stop()
 	for {

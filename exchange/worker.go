@@ -25,10 +25,9 @@ type worker struct {
 	near   bool       // the partner was there when it was last looked for
 	busy   bool       // it is delivering from its lane of messages
 
-	// head is the place in a lane of messages before which nothing waits, or
-	// ever will: to look for the first from there on spares the journal all
-	// that was deleted before it. last is the place of the last message of
-	// what stands there.
+	// head is the place in a lane before which nothing waits, or ever will: to
+	// look for the first from there on spares the journal all that was deleted
+	// before it. last is the place of the last message of what stands there.
 	head, last blobstore.Key
 
 	// ready is a bundle of one message that came while nothing waited, as it is
@@ -74,6 +73,18 @@ func (w *worker) passes() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.head = w.last
+}
+
+// starts notes that the first that stands in a lane of documents from a place
+// on is this one.
+func (w *worker) starts(from, first blobstore.Key) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if from == w.head {
+		w.head = first
+	} else {
+		w.from = first
+	}
 }
 
 // rests notes that nothing of the lane is delivered any more.
