@@ -16,6 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multistream"
+	"github.com/quic-go/quic-go"
 )
 
 // Prefer orders the transports of a dial.
@@ -195,8 +196,12 @@ func dialError(ctx context.Context, err error) error {
 		return record.Errorf(record.Refused, "couldn't connect: the gate is closed: %v", err)
 	}
 	// On one line, as people are told: libp2p gives each address one of its own.
-	failed := record.Errorf(record.Unavailable, "couldn't connect: %s", strings.Join(strings.Fields(err.Error()), " "))
-	if strange(err) {
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	if anyCause(err, isRefusal) {
+		return closedError(errors.New(text))
+	}
+	failed := record.Errorf(record.Unavailable, "couldn't connect: %s", text)
+	if anyCause(err, isStrange) {
 		return record.WithHint(failed, "another node answers at this address: the partner may have put back an older copy of its state, from before its node key changed")
 	}
 	return failed
@@ -219,16 +224,23 @@ func closedError(err error) error {
 		"the partner may not have accepted this organisation's card, or may have suspended it")
 }
 
-// strange tells whether an address leads to a node with another key.
-func strange(err error) bool {
+// anyCause tells whether any address failed with such an error.
+func anyCause(err error, such func(error) bool) bool {
 	var d *swarm.DialError
-	if !errors.As(err, &d) {
-		return false
-	}
-	return slices.ContainsFunc(d.DialErrors, func(e swarm.TransportError) bool {
-		var other sec.ErrPeerIDMismatch
-		return errors.As(e.Cause, &other)
-	})
+	return errors.As(err, &d) && slices.ContainsFunc(d.DialErrors, func(e swarm.TransportError) bool { return such(e.Cause) })
+}
+
+// isStrange tells whether the address leads to a node with another key.
+func isStrange(err error) bool {
+	var other sec.ErrPeerIDMismatch
+	return errors.As(err, &other)
+}
+
+// isRefusal tells whether the node refuses us so soon that there never was a
+// connection: over QUIC its word may come with the end of the handshake.
+func isRefusal(err error) bool {
+	var closed *quic.ApplicationError
+	return errors.As(err, &closed) && closed.Remote && closed.ErrorCode == quic.ApplicationErrorCode(network.ConnGated)
 }
 
 // gated tells whether this host's own gate is why nothing was dialled.

@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -11,7 +12,9 @@ import (
 	"dxd/record"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
+	"github.com/quic-go/quic-go"
 )
 
 func TestRefusedNodeIsNotDialled(t *testing.T) {
@@ -39,6 +42,25 @@ func TestWhoIsRefusedIsToldWhyWheneverItIsNoticed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Over QUIC that may even be before the dial has come to its end.
+func TestARefusalInTheHandshakeIsTold(t *testing.T) {
+	for _, v := range []struct {
+		cause error
+		told  bool
+	}{
+		{&quic.ApplicationError{Remote: true, ErrorCode: quic.ApplicationErrorCode(network.ConnGated)}, true},
+		{&quic.ApplicationError{Remote: true, ErrorCode: quic.ApplicationErrorCode(network.ConnResourceLimitExceeded)}, false},
+		{&quic.ApplicationError{ErrorCode: quic.ApplicationErrorCode(network.ConnGated)}, false},
+	} {
+		others := errors.New("connection refused")
+		err := dialError(t.Context(), &swarm.DialError{Cause: swarm.ErrAllDialsFailed, DialErrors: []swarm.TransportError{{Cause: others}, {Cause: v.cause}}})
+		wantKind(t, err, record.Unavailable)
+		if told := strings.Contains(record.Hint(err), "may not have accepted this organisation's card"); told != v.told {
+			t.Errorf("%v: it is told %v (%s)", v.cause, err, record.Hint(err))
+		}
 	}
 }
 
