@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"strconv"
 
@@ -154,7 +153,7 @@ func unsatisfiable(size int64) download {
 const socketBuffer = 4 << 20
 
 func (a *API) serve(w http.ResponseWriter, r *http.Request, d download) {
-	if c, ok := r.Context().Value(connKey{}).(*net.UnixConn); ok && d.length > socketBuffer {
+	if c, ok := r.Context().Value(connKey{}).(*socketConn); ok && d.length > socketBuffer {
 		_ = c.SetWriteBuffer(socketBuffer) // the kernel gives what it may
 	}
 	for name, values := range d.header {

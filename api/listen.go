@@ -16,7 +16,11 @@ import (
 // Listen opens a listener: unix:PATH or host:port.
 func Listen(api string) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(api, "unix:"); ok {
-		return listenUnix(path)
+		l, err := listenUnix(path)
+		if err != nil {
+			return nil, err
+		}
+		return descriptorListener{l}, nil
 	}
 	l, err := net.Listen("tcp", api)
 	if err != nil {

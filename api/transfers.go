@@ -75,9 +75,14 @@ func (a *API) notarize(ctx context.Context, in *notarizeInput) (apitype.Notarize
 	return apitype.Notarized{ID: v.ID, SHA256: v.Digest.Hex()}, nil
 }
 
-// document is the body. That the caller's connection broke is no fault of
-// ours, so it must not look internal.
-func (q *request) document() io.Reader { return uploadReader{q.r.Body} }
+// document is the file that was handed over, else the body. That the caller's
+// connection broke is no fault of ours, so it must not look internal.
+func (q *request) document() io.Reader {
+	if f := handed(q.r); f != nil {
+		return f
+	}
+	return uploadReader{q.r.Body}
+}
 
 type uploadReader struct{ body io.Reader }
 

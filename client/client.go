@@ -34,6 +34,7 @@ type Config struct {
 // a daemon that does not answer is of kind Unreachable.
 type Client struct {
 	http     *http.Client
+	socket   string // path; "": over TCP
 	base     string // scheme and host
 	token    string
 	patience time.Duration // for an answer's headers, where the daemon waits for nothing
@@ -50,23 +51,17 @@ const (
 )
 
 // New makes a client; it does not connect yet.
-func New(c Config) (*Client, error) {
-	network, address, base, err := parse(c.API)
+func New(cfg Config) (*Client, error) {
+	socket, base, err := parse(cfg.API)
 	if err != nil {
 		return nil, err
 	}
-	dialer := net.Dialer{Timeout: dialTimeout}
+	c := &Client{base: base, token: cfg.Token, socket: socket, patience: answerTimeout}
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-			if network == "unix" {
-				addr = address
-			}
-			conn, err := dialer.DialContext(ctx, network, addr)
+			conn, err := c.dial(ctx, addr)
 			if err != nil {
 				return nil, err
-			}
-			if u, ok := conn.(*net.UnixConn); ok {
-				_ = u.SetWriteBuffer(socketBuffer) // the kernel gives what it may
 			}
 			return watch(conn), nil
 		},
@@ -76,30 +71,45 @@ func New(c Config) (*Client, error) {
 		IdleConnTimeout:       time.Minute,
 		DisableCompression:    true, // lengths and digests are of the bytes as they are
 	}
-	return &Client{base: base, token: c.Token, patience: answerTimeout, http: &http.Client{
+	c.http = &http.Client{
 		Transport: transport,
 		// A redirect could lead the token elsewhere; the API has none.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	}
+	return c, nil
+}
+
+// dial connects to the daemon, over TCP at that address.
+func (c *Client) dial(ctx context.Context, addr string) (net.Conn, error) {
+	network := "tcp"
+	if c.socket != "" {
+		network, addr = "unix", c.socket
+	}
+	dialer := net.Dialer{Timeout: dialTimeout}
+	conn, err := dialer.DialContext(ctx, network, addr)
+	if u, ok := conn.(*net.UnixConn); ok {
+		_ = u.SetWriteBuffer(socketBuffer) // the kernel gives what it may
+	}
+	return conn, err
 }
 
 // Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// parse reads the address of an API.
-func parse(api string) (network, address, base string, err error) {
+// parse reads the address of an API. There is a socket if it is one.
+func parse(api string) (socket, base string, err error) {
 	if path, ok := strings.CutPrefix(api, "unix:"); ok && path != "" {
-		return "unix", path, "http://localhost", nil
+		return path, "http://localhost", nil
 	}
 	if !strings.Contains(api, "://") {
 		api = "http://" + api
 	}
 	u, err := url.Parse(api)
 	if err != nil || u.Host == "unix:" || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
-		return "", "", "", record.WithHint(record.Errorf(record.Invalid, "not an address of an API: %q", record.Printable(api, 120)),
+		return "", "", record.WithHint(record.Errorf(record.Invalid, "not an address of an API: %q", record.Printable(api, 120)),
 			"it looks like unix:PATH or http://127.0.0.1:8480")
 	}
-	return "tcp", u.Host, u.Scheme + "://" + u.Host, nil
+	return "", u.Scheme + "://" + u.Host, nil
 }
 
 // call is one request.
@@ -140,8 +150,14 @@ func (c *Client) do(ctx context.Context, k call) (*http.Response, error) {
 		defer timer.Stop()
 	}
 	hand := c.http.Do
-	if k.body != nil && k.body.size < 0 {
-		hand = c.send
+	if k.body != nil {
+		f := k.body.offered()
+		switch {
+		case k.body.size < 0:
+			hand = c.send
+		case f != nil && c.socket != "":
+			hand = c.offer(f)
+		}
 	}
 	resp, err := hand(req)
 	if err != nil {

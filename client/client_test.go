@@ -34,12 +34,12 @@ func against(t *testing.T, h http.HandlerFunc) *Client {
 
 func TestAddressesOfAnAPI(t *testing.T) {
 	for api, want := range map[string]string{
-		"unix:/run/dxd/api.sock": "unix /run/dxd/api.sock http://localhost",
-		"http://127.0.0.1:8480":  "tcp 127.0.0.1:8480 http://127.0.0.1:8480",
-		"http://127.0.0.1:8480/": "tcp 127.0.0.1:8480 http://127.0.0.1:8480",
-		"https://dxd.example":    "tcp dxd.example https://dxd.example",
-		"localhost:8480":         "tcp localhost:8480 http://localhost:8480",
-		"[::1]:8480":             "tcp [::1]:8480 http://[::1]:8480",
+		"unix:/run/dxd/api.sock": "/run/dxd/api.sock http://localhost",
+		"http://127.0.0.1:8480":  " http://127.0.0.1:8480",
+		"http://127.0.0.1:8480/": " http://127.0.0.1:8480",
+		"https://dxd.example":    " https://dxd.example",
+		"localhost:8480":         " http://localhost:8480",
+		"[::1]:8480":             " http://[::1]:8480",
 		"":                       "",
 		"unix:":                  "",
 		"ftp://127.0.0.1":        "",
@@ -49,12 +49,12 @@ func TestAddressesOfAnAPI(t *testing.T) {
 		"http://user:pw@h":       "",
 		"http://h\n":             "",
 	} {
-		network, address, base, err := parse(api)
+		socket, base, err := parse(api)
 		if err != nil {
 			if want != "" || record.KindOf(err) != record.Invalid || record.Hint(err) == "" {
 				t.Errorf("%q: %v", api, err)
 			}
-		} else if got := network + " " + address + " " + base; got != want {
+		} else if got := socket + " " + base; got != want {
 			t.Errorf("%q is %q, not %q", api, got, want)
 		}
 	}

@@ -69,6 +69,16 @@ func (d *document) named(name string) error {
 	return record.WithHint(record.CheckName(d.name), "give another name with --name")
 }
 
+// source is what the daemon is given: a file as it is, which the daemon can read
+// by itself, or else what comes until ctx ends. The bar follows.
+func (d document) source(ctx context.Context, bar *progress) io.Reader {
+	if f, ok := d.ReadCloser.(*os.File); ok && d.size >= 0 {
+		bar.follow(f)
+		return f
+	}
+	return bar.reader(d.until(ctx))
+}
+
 // until makes reading end with ctx, also while nothing comes: a person who
 // stops a pipe does not want to wait for its other end.
 func (d document) until(ctx context.Context) io.Reader {

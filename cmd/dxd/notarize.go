@@ -28,7 +28,7 @@ func (a *app) notarizeCommand() *cobra.Command {
 		}
 		bar := a.progress("hashing", doc.size)
 		defer bar.done()
-		n, err := c.Notarize(ctx, doc.name, mediaType, bar.reader(doc.until(ctx)), doc.size)
+		n, err := c.Notarize(ctx, doc.name, mediaType, doc.source(ctx, bar), doc.size)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,8 @@ import (
 type progress struct {
 	mu  sync.Mutex // guards bar, which several transfers move
 	bar *progressbar.ProgressBar
+
+	ended chan struct{} // closed by done; nil without a bar
 }
 
 // barPace is how often the bar is drawn.
@@ -30,7 +32,7 @@ func (a *app) bar(what string, total int64, bytes bool) *progress {
 	if !isTerminal(a.stderr) {
 		return &progress{}
 	}
-	return &progress{bar: progressbar.NewOptions64(total,
+	return &progress{ended: make(chan struct{}), bar: progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(a.stderr),
 		progressbar.OptionSetDescription(what),
 		progressbar.OptionShowBytes(bytes),
@@ -63,9 +65,32 @@ func (p *progress) done() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bar != nil {
+		close(p.ended)
 		p.bar.Clear() // likewise
 		p.bar = nil
 	}
+}
+
+// follow moves the bar as the file is read, be it by the daemon, to which it was
+// handed over: both have one place in it.
+func (p *progress) follow(f io.Seeker) {
+	if p.ended == nil {
+		return
+	}
+	go func() {
+		ticker := time.NewTicker(barPace)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+			case <-p.ended:
+				return
+			}
+			if at, err := f.Seek(0, io.SeekCurrent); err == nil {
+				p.set(at)
+			}
+		}
+	}()
 }
 
 // reader moves the bar by what is read through it.

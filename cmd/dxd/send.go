@@ -138,7 +138,7 @@ func (a *app) upload(ctx context.Context, doc document, o sendOptions, hand subm
 	defer bar.done()
 	return hand(ctx, client.Submission{
 		To: o.to, Name: doc.name, Type: o.mediaType, RequestID: o.requestID, Expires: o.expires, Stream: o.stream,
-	}, bar.reader(doc.until(ctx)), doc.size)
+	}, doc.source(ctx, bar), doc.size)
 }
 
 func (a *app) printSent(s apitype.Submitted) error {
