@@ -257,3 +257,16 @@ func (s paced) SecureInbound(ctx context.Context, c net.Conn, p peer.ID) (sec.Se
 	}
 	return s.SecureTransport.SecureInbound(ctx, c, p)
 }
+
+// widened is TLS over connections that were made fit for the way they go.
+type widened struct{ sec.SecureTransport }
+
+func (s widened) SecureInbound(ctx context.Context, c net.Conn, p peer.ID) (sec.SecureConn, error) {
+	widen(c)
+	return s.SecureTransport.SecureInbound(ctx, c, p)
+}
+
+func (s widened) SecureOutbound(ctx context.Context, c net.Conn, p peer.ID) (sec.SecureConn, error) {
+	widen(c)
+	return s.SecureTransport.SecureOutbound(ctx, c, p)
+}

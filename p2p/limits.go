@@ -40,7 +40,7 @@ const (
 	// 128 of 255); the other half is for streams at their first window of
 	// 256 KiB.
 	maxMemory     = 128 << 20
-	maxPeerMemory = 32 << 20
+	maxPeerMemory = 64 << 20
 
 	// Handshakes that are computed for one source over one transport: 64
 	// partners behind one NAT can come back at once. A source at which a node

@@ -48,9 +48,14 @@ const (
 	keepAlive    = 15 * time.Second
 	writeTimeout = 30 * time.Second
 
-	// maxWindow is how much one stream over TCP may have under way: 80 MB/s
-	// at 100 ms. It is memory that a slow reader can fill.
-	maxWindow = 8 << 20
+	// maxWindow bounds the receive window of a stream over TCP, which is memory
+	// that a slow reader can fill. As a window doubles, yamux forgets to tell the
+	// sender of what was read until then, so half of it is never used, and 16 MiB
+	// can be under way. It has to be a power of two of its first, 256 KiB: the
+	// forgotten half of any other would keep the rest from ever being opened
+	// again, and the stream would stand still for good
+	// (docs/decisions/0156-tcp-over-long-links.md).
+	maxWindow = 32 << 20
 )
 
 // transports are libp2p's swarm and what it stands on. There is no libp2p
@@ -114,7 +119,7 @@ func newTCP(id identity, res resources, gate *gater) (transport.Transport, error
 	if err != nil {
 		return nil, err
 	}
-	up, err := upgrader.New([]sec.SecureTransport{paced{tls, res.tcp}}, muxers, nil, res, gate, upgrader.WithAcceptTimeout(acceptTimeout))
+	up, err := upgrader.New([]sec.SecureTransport{paced{widened{tls}, res.tcp}}, muxers, nil, res, gate, upgrader.WithAcceptTimeout(acceptTimeout))
 	if err != nil {
 		return nil, err
 	}

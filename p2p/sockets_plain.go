@@ -6,3 +6,6 @@ import "net"
 
 // inRuns is for Linux.
 func inRuns(c *net.UDPConn) net.PacketConn { return c }
+
+// widen is for Linux.
+func widen(net.Conn) {}
