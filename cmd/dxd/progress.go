@@ -32,7 +32,7 @@ func (a *app) bar(what string, total int64, bytes bool) *progress {
 	if !isTerminal(a.stderr) {
 		return &progress{}
 	}
-	return &progress{ended: make(chan struct{}), bar: progressbar.NewOptions64(total,
+	drawn := progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(a.stderr),
 		progressbar.OptionSetDescription(what),
 		progressbar.OptionShowBytes(bytes),
@@ -40,7 +40,9 @@ func (a *app) bar(what string, total int64, bytes bool) *progress {
 		progressbar.OptionFullWidth(),
 		progressbar.OptionThrottle(barPace),
 		progressbar.OptionClearOnFinish(),
-	)}
+	)
+	drawn.StartWithoutRender() // else its first pace is that of no time at all
+	return &progress{ended: make(chan struct{}), bar: drawn}
 }
 
 // set moves the bar to n bytes.
