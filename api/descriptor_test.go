@@ -158,30 +158,6 @@ func TestADescriptorComesWithTheFirstBytes(t *testing.T) {
 	}
 }
 
-// Who goes away while the daemon reads its file wants nothing to be sent.
-func TestACallerWhoGoesTakesItsFileBack(t *testing.T) {
-	h := newHouse(t)
-	h.pair("bob")
-	f := fileOf(t, nil)
-	check(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX)) // as long as anybody has it open
-	check(t, os.Truncate(f.Name(), 4<<30))                // a hole, which takes seconds to seal
-	conn := h.handOver(t, toBob, fmt.Sprintf(waits, int64(4<<30)), f)
-	for at := int64(0); at == 0; time.Sleep(time.Millisecond) {
-		var err error
-		at, err = f.Seek(0, io.SeekCurrent)
-		check(t, err)
-	}
-	check(t, conn.Close())
-	check(t, f.Close())
-	check(t, syscall.Flock(int(opened(t, f.Name(), os.O_RDONLY).Fd()), syscall.LOCK_EX)) // the daemon closes it
-	if n := len(h.list()); n != 0 {
-		t.Errorf("%d transfers were made", n)
-	}
-	if n := h.files(); n != 0 {
-		t.Errorf("%d payloads are left", n)
-	}
-}
-
 // The client offers the descriptor of a file, and sends the body to a daemon
 // that it doesn't come to.
 func TestTheClientHandsFilesOver(t *testing.T) {
