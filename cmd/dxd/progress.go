@@ -14,7 +14,8 @@ type progress struct {
 	mu  sync.Mutex // guards bar, which several transfers move
 	bar *progressbar.ProgressBar
 
-	ended chan struct{} // closed by done; nil without a bar
+	ended     chan struct{} // closed by done; nil without a bar
+	following sync.WaitGroup
 }
 
 // barPace is how often the bar is drawn.
@@ -64,6 +65,11 @@ func (p *progress) add(n int) {
 
 // done takes the bar off the terminal. It may be called twice.
 func (p *progress) done() {
+	p.clear()
+	p.following.Wait()
+}
+
+func (p *progress) clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bar != nil {
@@ -79,7 +85,7 @@ func (p *progress) follow(f io.Seeker) {
 	if p.ended == nil {
 		return
 	}
-	go func() {
+	p.following.Go(func() {
 		ticker := time.NewTicker(barPace)
 		defer ticker.Stop()
 		for {
@@ -92,7 +98,7 @@ func (p *progress) follow(f io.Seeker) {
 				p.set(at)
 			}
 		}
-	}()
+	})
 }
 
 // reader moves the bar by what is read through it.
