@@ -294,7 +294,7 @@ func (x *Exchange) Remove(tx blobstore.Tx, org record.OrgID) error {
 // removed.
 func (x *Exchange) endRemoved(ctx context.Context, org record.OrgID, w work) error {
 	for from := blobstore.Key(""); ; {
-		t, _, key, err := x.nextWaiting(ctx, org, w.lane(), from, none)
+		t, key, err := x.nextWaiting(ctx, org, w.lane(), from, none)
 		if key == "" {
 			return err
 		}

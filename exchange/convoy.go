@@ -95,8 +95,11 @@ func (x *Exchange) deliverWaiting(ctx context.Context, p partner.Partner, self *
 // says whether it did. Its place is "" if there is none.
 func (c *convoy) next(ctx context.Context, p partner.Partner) (blobstore.Key, bool, error) {
 	head, _ := c.self.lane()
-	from := max(head, c.self.from)
-	t, first, key, unread := c.x.nextWaiting(ctx, p.Org, record.LaneDoc, from, c.has)
+	from, first := max(head, c.self.from), blobstore.Key("")
+	t, key, unread := c.x.nextWaiting(ctx, p.Org, record.LaneDoc, from, func(key blobstore.Key) bool {
+		first = cmp.Or(first, key)
+		return c.has(key)
+	})
 	if first != "" {
 		c.self.starts(from, first)
 	}

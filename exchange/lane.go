@@ -39,7 +39,7 @@ func (x *Exchange) deliverInOrder(ctx context.Context, p partner.Partner, self *
 	defer self.rests()
 	for {
 		head, _ := self.lane()
-		t, _, key, err := x.nextWaiting(ctx, p.Org, record.LaneMsg, head, none)
+		t, key, err := x.nextWaiting(ctx, p.Org, record.LaneMsg, head, none)
 		if key == "" {
 			self.takeReady(record.TransferID{}) // of a submission that failed
 			return err

@@ -350,16 +350,13 @@ func (x *Exchange) PartnerChanged(org record.OrgID) {
 
 // nextWaiting finds the oldest transfer that waits in a lane from a place in
 // its queue on, and not in one of those; its own place is "" if there is none.
-// first is the first place there in which anything stands; "" if there is none.
-func (x *Exchange) nextWaiting(ctx context.Context, org record.OrgID, lane record.Lane, from blobstore.Key, but func(blobstore.Key) bool) (t Transfer, first, key blobstore.Key, err error) {
+// but is asked about each place that is passed, in their order.
+func (x *Exchange) nextWaiting(ctx context.Context, org record.OrgID, lane record.Lane, from blobstore.Key, but func(blobstore.Key) bool) (t Transfer, key blobstore.Key, err error) {
 	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
-		first, key = "", ""
+		key = ""
 		for e, err := range tx.Scan(laneKey(tx, prefixQueue, org, lane), from, false) {
 			if err != nil {
 				return err
-			}
-			if first == "" {
-				first = e.Key
 			}
 			if but(e.Key) {
 				continue
@@ -377,7 +374,7 @@ func (x *Exchange) nextWaiting(ctx context.Context, org record.OrgID, lane recor
 		}
 		return nil
 	})
-	return t, first, key, err
+	return t, key, err
 }
 
 // knownReason keeps what a partner says to the closed set of reasons.
