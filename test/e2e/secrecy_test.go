@@ -310,6 +310,16 @@ func TestNobodyElseLearnsAnything(t *testing.T) {
 		})
 		plant, err := net.Dial("udp4", l.Fronts[0])
 		party.Check(t, err)
+		// What nobody answers any more is no handshake without a hello.
+		unheard := bytes.Repeat([]byte{0xc0}, 1200)
+		_, err = plant.Write(unheard)
+		party.Check(t, err)
+		party.Until(t, "a packet in the recording", func() string {
+			if !slices.ContainsFunc(l.Tapes(), func(tape []byte) bool { return bytes.Equal(tape, unheard) }) {
+				return "not there"
+			}
+			return ""
+		})
 		o.wire(l, plant)
 		o.disks()
 	})

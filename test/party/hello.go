@@ -24,7 +24,7 @@ func tcpServerHello(down []byte) ([]byte, error) {
 		}
 		down = down[n+1:]
 	}
-	if len(down) < 5 {
+	if len(down) < 5 || len(down) < 5+int(binary.BigEndian.Uint16(down[3:])) {
 		return nil, io.ErrUnexpectedEOF
 	}
 	return down[5:], nil
@@ -32,10 +32,15 @@ func tcpServerHello(down []byte) ([]byte, error) {
 
 // quicServerHello opens the server's first Initial packet with the keys that
 // everyone can derive from the client's destination id (RFC 9001, section 5.2).
+// Where the server sent nothing under the keys of a connection, whose packets
+// have short headers, there need not be a hello: io.ErrUnexpectedEOF.
 func quicServerHello(all []datagram) ([]byte, error) {
 	var dcid []byte
+	connected := false
 	for _, d := range all {
 		switch {
+		case d.fromServer && len(d.data) > 0 && d.data[0]&0x80 == 0:
+			connected = true
 		case !isInitial(d.data):
 		case !d.fromServer:
 			// After a Retry the client has a new destination id, and the
@@ -48,6 +53,9 @@ func quicServerHello(all []datagram) ([]byte, error) {
 				}
 			}
 		}
+	}
+	if !connected {
+		return nil, io.ErrUnexpectedEOF
 	}
 	return nil, errors.New("no server's hello in the recording")
 }

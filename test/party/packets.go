@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -123,6 +124,9 @@ func (l *PacketLink) Hellos() (all [][]byte, err error) {
 	defer l.mu.Unlock()
 	for _, c := range l.calls {
 		hello, err := quicServerHello(c.all)
+		if err == io.ErrUnexpectedEOF {
+			continue // nobody answered, or it ended before
+		}
 		if err != nil {
 			return nil, err
 		}
