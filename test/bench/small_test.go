@@ -32,27 +32,49 @@ var documents = group{name: "documents", measure: measureDocuments, rows: []Row{
 
 func measureMessages(t *testing.T, s *suite) {
 	p := newPair(t, s, "tcp")
-	var rate, p50, p99 []float64
-	var lone Stats
+	var rate []float64
+	var alone, behind latencies
 	for range *runs {
 		if s.wants("messages") {
 			rate = append(rate, p.crowd(t, s, "messages", *count, p.message))
+			if s.wants("message-p50", "message-p99") {
+				behind.add(p.alone(t))
+			}
 		}
 		if s.wants("message-p50", "message-p99") {
-			sync, one := p.alone(t)
-			lone = sync
-			p50 = append(p50, percentile(one, 50)/sync.Median)
-			p99 = append(p99, percentile(one, 99)/sync.Median)
+			p.settled(t)
+			alone.add(p.alone(t))
 		}
 	}
 	if len(rate) > 0 {
 		s.found("messages", "", rate...)
 	}
-	if len(p50) > 0 {
-		note := fmt.Sprintf("a lone fsync takes %.2f ms", lone.Median*1e3)
-		s.found("message-p50", note, p50...)
-		s.found("message-p99", note, p99...)
+	if len(alone.p50) > 0 {
+		s.found("message-p50", alone.note(behind.p50), alone.p50...)
+		s.found("message-p99", alone.note(behind.p99), alone.p99...)
 	}
+}
+
+// latencies are what single messages took, in lone fsyncs, one of each for a run.
+type latencies struct {
+	p50, p99 []float64
+	lone     Stats // of the last run, in seconds
+}
+
+func (l *latencies) add(lone Stats, one []float64) {
+	l.lone = lone
+	l.p50 = append(l.p50, percentile(one, 50)/lone.Median)
+	l.p99 = append(l.p99, percentile(one, 99)/lone.Median)
+}
+
+// note tells what the figures say nothing of: behind is what the same took
+// right behind a flood, while tables were still being made of it.
+func (l *latencies) note(behind []float64) string {
+	note := fmt.Sprintf("a lone fsync takes %.2f ms", l.lone.Median*1e3)
+	if len(behind) > 0 {
+		note += fmt.Sprintf("; right behind a flood of messages %.1f", statsOf(behind...).Median)
+	}
+	return note
 }
 
 func measureDocuments(t *testing.T, s *suite) {
