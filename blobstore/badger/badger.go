@@ -48,16 +48,17 @@ type Store struct {
 	log     *slog.Logger
 	db      *badger.DB
 
-	updates  chan *update   // to the writer, one at a time
+	pen      chan struct{}  // holds one token: who takes it writes
+	updates  chan *update   // to who writes, one at a time
 	closing  chan struct{}  // closed when Close begins
 	once     sync.Once      // guards closing and closed
 	closed   error          // what Close returned
-	owned    sync.WaitGroup // the writer and the upkeep
+	owned    sync.WaitGroup // the upkeep
 	failed   atomic.Pointer[error]
 	broken   chan struct{} // closed once failed is set
 	deleted  atomic.Bool   // since the last compaction
-	wal      wal           // belongs to the writer
-	builders builders      // used by the writer
+	wal      wal           // belongs to who writes
+	builders builders      // likewise
 	room     room
 	readers  readers
 	removals sync.RWMutex // held by whoever removes a payload; alone by who needs all to stay
@@ -86,6 +87,7 @@ func Open(dir string, seal blobstore.Sealer, o Options) (*Store, error) {
 		reserve: o.Reserve,
 		seal:    seal,
 		log:     o.Log,
+		pen:     make(chan struct{}, 1),
 		updates: make(chan *update),
 		closing: make(chan struct{}),
 		broken:  make(chan struct{}),
@@ -96,7 +98,7 @@ func Open(dir string, seal blobstore.Sealer, o Options) (*Store, error) {
 	if err := s.openJournal(); err != nil {
 		return nil, err
 	}
-	s.owned.Go(s.write)
+	s.pen <- struct{}{}
 	s.owned.Go(s.upkeep)
 	return s, nil
 }
@@ -106,6 +108,7 @@ func Open(dir string, seal blobstore.Sealer, o Options) (*Store, error) {
 func (s *Store) Close() error {
 	s.once.Do(func() {
 		close(s.closing)
+		<-s.pen // from the update under way, and for good
 		s.owned.Wait()
 		s.readers.close()
 		s.wal.close()

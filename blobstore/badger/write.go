@@ -14,28 +14,33 @@ import (
 // update that is larger makes a group of its own.
 const groupLimit = 512 << 10
 
-// update is one call of Update. Its function runs on the caller's goroutine,
-// so that a panic there is the caller's own, while the writer waits for it.
+// update is one call of Update that came while another one wrote, which takes it
+// along. Its function runs on its own caller's goroutine, so that a panic there
+// is that caller's, while the one who writes waits for it.
 type update struct {
-	turn chan *tx   // the writer's: go ahead with this
-	ran  chan bool  // the caller's: done, and whether to keep what was written
-	done chan error // the writer's: durable, or why not
+	turn chan *tx   // from who writes: go ahead with this
+	ran  chan bool  // to who writes: done, and whether to keep what was written
+	done chan error // from who writes: durable, or why not
 }
 
-// Update is blobstore.Journal's.
+// Update is blobstore.Journal's. Whoever holds the pen writes, and takes along
+// who waits for it: a call that comes alone needs no other goroutine.
 func (s *Store) Update(ctx context.Context, fn func(blobstore.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("couldn't update the journal: %w", err)
 	}
 	u := &update{make(chan *tx), make(chan bool), make(chan error, 1)}
+	var err error
 	select {
+	case <-s.pen:
+		err = s.write(u, fn)
 	case s.updates <- u:
+		err = u.run(fn)
 	case <-ctx.Done():
 		return fmt.Errorf("couldn't update the journal: %w", ctx.Err())
 	case <-s.closing:
 		return errClosed()
 	}
-	err := u.run(fn)
 	// Even a function that failed may have failed over what an earlier
 	// update of the group wrote: its caller hears when that is durable.
 	if durable := <-u.done; err == nil {
@@ -44,45 +49,44 @@ func (s *Store) Update(ctx context.Context, fn func(blobstore.Tx) error) error {
 	return err
 }
 
-// run runs fn when it is its turn. The writer goes on however fn ends.
+// run runs fn when it is its turn. The one who writes goes on however fn ends.
 func (u *update) run(fn func(blobstore.Tx) error) (err error) {
 	t := <-u.turn
 	keep := false
-	defer func() {
-		t.over = true
-		u.ran <- keep
-	}()
-	err = fn(t)
+	defer func() { u.ran <- keep }()
+	err = t.run(fn)
 	keep = err == nil
 	return err
 }
 
-// write is the one goroutine that writes to the journal, until Close.
-func (s *Store) write() {
-	for {
-		select {
-		case u := <-s.updates:
-			s.writeGroup(u)
-		case <-s.closing:
-			return
-		}
-	}
+func (t *tx) run(fn func(blobstore.Tx) error) error {
+	defer func() { t.over = true }()
+	return fn(t)
 }
 
-// writeGroup runs an update and all that wait, and commits them together.
-func (s *Store) writeGroup(u *update) {
+// write runs fn, which is u's, and all updates that wait, and commits them
+// together. The caller has taken the pen, which write puts back. The error is
+// fn's.
+func (s *Store) write(u *update, fn func(blobstore.Tx) error) error {
+	defer func() { s.pen <- struct{}{} }()
 	g := s.newGroup()
+	defer g.snap.Discard() // if fn panics
+	t := g.begin()
+	failed := t.run(fn)
+	own, err := g.end(t, failed == nil)
 	for u != nil {
-		own, err := g.run(u)
 		if err == nil && !g.fits(own) {
 			// own was read on top of g, and nothing comes between them.
 			s.commit(g)
 			g = s.newGroup()
 		}
 		g.add(u, own, err)
-		u = s.waiting(g)
+		if u = s.waiting(g); u != nil {
+			own, err = g.run(u)
+		}
 	}
 	s.commit(g)
+	return failed
 }
 
 // waiting is the next update if one waits and the group has room.
@@ -124,22 +128,33 @@ func (s *Store) newGroup() *group {
 	}
 }
 
-// run gives an update its turn and returns its writes, sealed; none if its
-// function failed. The error is for the caller.
+// run gives an update its turn; see end for what it returns.
 func (g *group) run(u *update) (*layer, error) {
+	t := g.begin()
+	u.turn <- t
+	return g.end(t, <-u.ran)
+}
+
+// begin is what the next update reads and writes.
+func (g *group) begin() *tx {
 	own := newLayer()
-	u.turn <- &tx{
+	return &tx{
 		reader: reader{seal: g.s.seal, snap: g.snap, layers: []*layer{own, g.writes}},
 		own:    own,
 	}
-	if keep := <-u.ran; !keep {
+}
+
+// end returns what an update wrote, sealed; nothing if it is not to be kept. The
+// error is for the caller.
+func (g *group) end(t *tx, keep bool) (*layer, error) {
+	if !keep {
 		return newLayer(), nil
 	}
-	own.sealAll(g.s.seal)
-	if err := g.admit(own); err != nil {
+	t.own.sealAll(g.s.seal)
+	if err := g.admit(t.own); err != nil {
 		return newLayer(), err
 	}
-	return own, nil
+	return t.own, nil
 }
 
 // admit tells whether an update may be written at all.
