@@ -227,6 +227,7 @@ func FuzzOffer(f *testing.F) {
 	f.Add(1, "msg", int64(-1), int64(maxEarly), 0)
 	f.Add(1, "doc", int64(-1<<63), int64(1<<62), 1<<20)
 	f.Add(1, "doc", int64(1<<63-1), int64(1<<63-1), 1)
+	f.Add(1, "doc", int64(16+(1<<37+1)*(1<<16+16)), int64(maxEarly), 1) // more than 2^53
 	f.Fuzz(func(t *testing.T, version int, lane string, sealed, early int64, header int) {
 		o := offer{Version: version, Lane: record.Lane(lane), SealedLength: sealed, Early: early, Header: make([]byte, min(max(0, header), maxFrame))}
 		o.ID[6], o.ID[8] = 0x70, 0x80
@@ -242,7 +243,7 @@ func FuzzOffer(f *testing.F) {
 		if o.Early > o.SealedLength {
 			t.Errorf("%d early bytes of %d", o.Early, o.SealedLength)
 		}
-		if plain, err := crypto.PlainLength(sealed); err != nil || crypto.SealedLength(plain) != sealed {
+		if plain, err := crypto.PlainLength(sealed); err != nil || crypto.SealedLength(plain) != sealed || sealed > record.MaxInteger {
 			t.Errorf("a body of %d bytes", sealed)
 		}
 	})

@@ -66,6 +66,9 @@ func (x *Exchange) learnLength(ctx context.Context, a *arrival) error {
 	if a.row.SealedLength != unknownLength || a.offer.grows() {
 		return nil
 	}
+	if err := x.hasSpace(a.offer.SealedLength - a.in.size); err != nil {
+		return err
+	}
 	return x.Journal.Update(ctx, func(tx blobstore.Tx) error {
 		t, err := getTransfer(tx, a.offer.ID)
 		if err != nil || t.State != Receiving {

@@ -3,6 +3,7 @@ package exchange_test
 import (
 	"encoding/binary"
 	"encoding/json"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -100,17 +101,82 @@ func (n *node) onDisk() (bytes int64) {
 	return bytes
 }
 
+// sealedLength is the length of a sealed body of so many chunks.
+func sealedLength(chunks int64) int64 { return 16 + chunks*(64<<10+16) }
+
 func TestMoreThanTheQuotaIsNotEvenBegun(t *testing.T) {
 	a, b := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Stored: 1 << 30})
 	pair(t, a, b)
-	const chunks = 10 << 30 / (64 << 10)
-	_, kind, r := large(t, a, b, mib).asked(t, a, b, 16+chunks*(64<<10+16))
+	_, kind, r := large(t, a, b, mib).asked(t, a, b, sealedLength(10<<30/(64<<10)))
 	if kind != typeRefusal || r != (refusedAs{"quota", false}) {
 		t.Errorf("10 GiB against 1 GiB: answered with type %d: %+v", kind, r)
 	}
 	b.keepsNothing()
 	if u := b.uses(a); !u.IsZero() {
 		t.Errorf("anna uses %+v", u)
+	}
+}
+
+func TestALengthStaysAsItWasLetIn(t *testing.T) {
+	a, b := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Stored: 4 * mib})
+	pair(t, a, b)
+	f := large(t, a, b, mib)
+	s, kind, r := f.asked(t, a, b, 0)
+	if kind != typeAnswer {
+		t.Fatalf("answered with type %d: %+v", kind, r)
+	}
+	was := b.uses(a)
+	for _, other := range []int64{sealedLength(16 << 10), sealedLength(2)} {
+		check(t, s.Reset())
+		if s, kind, r = f.asked(t, a, b, other); kind != typeRefusal || r != (refusedAs{"rejected", false}) {
+			t.Errorf("the same body with %d bytes: answered with type %d: %+v", other, kind, r)
+		}
+	}
+	if u := b.uses(a); u != was || u.Stored != f.Sealed {
+		t.Errorf("anna uses %+v, before that %+v", u, was)
+	}
+	check(t, s.Reset())
+	if s, kind, r = f.asked(t, a, b, 0); kind != typeAnswer {
+		t.Errorf("the length that it has: answered with type %d: %+v", kind, r)
+	}
+	check(t, s.Reset())
+}
+
+func TestNoLengthOverflowsAQuota(t *testing.T) {
+	const beyond = (math.MaxInt64 - 16) / (64<<10 + 16) // chunks in a body of not quite 2^63 bytes
+	a, b := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Stored: 8 * mib, InFlight: 8 * mib})
+	pair(t, a, b)
+	defer begun(t, a, b, mib).Reset() // in flight, and stored
+	for _, chunks := range []int64{beyond, 1<<37 + 1} {
+		f := large(t, a, b, mib)
+		s, kind, r := f.asked(t, a, b, -1)
+		if kind != typeAnswer {
+			t.Fatalf("without a length: answered with type %d: %+v", kind, r)
+		}
+		check(t, s.Reset())
+		if _, kind, r = f.asked(t, a, b, sealedLength(chunks)); kind != typeRefusal || r != (refusedAs{"rejected", false}) {
+			t.Errorf("%d bytes: answered with type %d: %+v", sealedLength(chunks), kind, r)
+		}
+	}
+	if used := b.used(a, "in_flight"); used < mib || used > 2*mib {
+		t.Errorf("%d bytes in flight", used)
+	}
+	if u := b.uses(a); u.Stored < mib || u.Stored > 2*mib {
+		t.Errorf("anna uses %+v", u)
+	}
+}
+
+func TestALengthThatIsToldLaterFitsOnTheDisk(t *testing.T) {
+	a, b := newNode(t, "anna"), bounded(t, "bert", partner.Quota{})
+	pair(t, a, b)
+	f := large(t, a, b, mib)
+	s, kind, r := f.asked(t, a, b, -1)
+	if kind != typeAnswer {
+		t.Fatalf("without a length: answered with type %d: %+v", kind, r)
+	}
+	check(t, s.Reset())
+	if _, kind, r = f.asked(t, a, b, sealedLength(1<<36)); kind != typeRefusal || r != (refusedAs{"full", true}) {
+		t.Errorf("4 PiB: answered with type %d: %+v", kind, r)
 	}
 }
 
@@ -248,7 +314,7 @@ func TestALiarAboutSizesLeavesNothing(t *testing.T) {
 	a, b := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Stored: 16 * mib})
 	pair(t, a, b)
 	f := large(t, a, b, 64*mib)
-	announced := int64(16 + 16*(64<<10+16)) // 1 MiB
+	announced := sealedLength(16) // 1 MiB
 	s, kind, r := f.asked(t, a, b, announced)
 	if kind != typeAnswer {
 		t.Fatalf("answered with type %d: %+v", kind, r)
@@ -260,7 +326,7 @@ func TestALiarAboutSizesLeavesNothing(t *testing.T) {
 	stop()
 	b.keepsNothing()
 	g := large(t, a, b, mib)
-	s, kind, r = g.asked(t, a, b, 16+8*mib/(64<<10)*(64<<10+16))
+	s, kind, r = g.asked(t, a, b, sealedLength(8*mib/(64<<10)))
 	if kind != typeAnswer {
 		t.Fatalf("answered with type %d: %+v", kind, r)
 	}

@@ -184,6 +184,9 @@ func (o offer) check() error {
 	if err != nil {
 		return err
 	}
+	if o.SealedLength > record.MaxInteger { // no manifest could say so, and sums of such lengths overflow
+		return record.Errorf(record.Invalid, "an offer of %d bytes", o.SealedLength)
+	}
 	if o.Lane == record.LaneDoc && o.Alone || o.isBundle() && plain > maxBundle || o.Alone && plain > MaxMessage {
 		return record.Errorf(record.Invalid, "an offer of %d bytes that is no payload of lane %q", plain, o.Lane)
 	}
@@ -242,8 +245,8 @@ func (x *Exchange) lookUp(ctx context.Context, a *arrival) (receipt record.Envel
 		return receipt, nil
 	case t.State == Cancelled:
 		return receipt, refuse(reasonCancelled)
-	case t.State == Receiving && a.offer.grows() && t.SealedLength != unknownLength:
-		return receipt, record.Errorf(record.Invalid, "a body whose length was told has none any more")
+	case t.State == Receiving && a.changesLength(t):
+		return receipt, record.Errorf(record.Invalid, "a body whose length was told has another one")
 	case t.State == Receiving:
 		a.row = t
 		return receipt, nil
@@ -251,6 +254,13 @@ func (x *Exchange) lookUp(ctx context.Context, a *arrival) (receipt record.Envel
 		return receipt, contradiction(t.ID, "a partner offers other content under an id that it used")
 	}
 	return receipt, nil
+}
+
+// changesLength tells whether the same body is offered with another length than
+// the one for which it was let in.
+func (a *arrival) changesLength(t Transfer) bool {
+	same := t.BodyNonce == a.offer.BodyNonce || a.offer.grows()
+	return same && t.SealedLength != unknownLength && t.SealedLength != a.offer.SealedLength
 }
 
 // takeIn receives the payload, or the rest of it, and answers with the receipt.

@@ -120,9 +120,8 @@ func (x *Exchange) restart(ctx context.Context, a *arrival) error {
 // begin makes a file for the payload, and a row if more is to come than went
 // along with the offer: a small payload becomes durable as a whole, or not.
 func (x *Exchange) begin(ctx context.Context, a *arrival) error {
-	need := max(a.offer.SealedLength, a.offer.Early)
-	if free, err := x.Files.Free(); err != nil || free < need {
-		return errors.Join(err, record.Errorf(record.Full, "no room for %d bytes", need))
+	if err := x.hasSpace(max(a.offer.SealedLength, a.offer.Early)); err != nil {
+		return err
 	}
 	file := x.newFile()
 	part, err := x.Files.Create(file)
@@ -158,6 +157,15 @@ func (x *Exchange) begin(ctx context.Context, a *arrival) error {
 	x.at(AfterReceiving)
 	a.in.written, a.reserved = true, int64(len(a.early))
 	return nil
+}
+
+// hasSpace tells whether the disk has room for n bytes more.
+func (x *Exchange) hasSpace(n int64) error {
+	free, err := x.Files.Free()
+	if err == nil && free < n {
+		err = record.Errorf(record.Full, "no room for %d bytes", n)
+	}
+	return err
 }
 
 func (x *Exchange) incomingRow(a *arrival, s State) Transfer {

@@ -10,9 +10,6 @@ import (
 	"dxd/record"
 )
 
-// maxInteger is the largest integer that every JSON reader keeps exactly.
-const maxInteger = 1<<53 - 1
-
 // Anchor is where a root stands on a chain: the contract's entry for
 // (account, root) says Block and Time.
 type Anchor struct {
@@ -29,7 +26,7 @@ func (a Anchor) check() error {
 		return record.Errorf(record.Invalid, "an anchor without contract, account or root")
 	}
 	for _, n := range []int64{a.ChainID, a.Block, a.Time} {
-		if n < 1 || n > maxInteger {
+		if n < 1 || n > record.MaxInteger {
 			return record.Errorf(record.Invalid, "an anchor on chain %d in block %d at %d s", a.ChainID, a.Block, a.Time)
 		}
 	}

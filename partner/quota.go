@@ -44,17 +44,15 @@ func (l Limits) Over(q Quota) Quota {
 // bundle of messages would fit, and a message would fail for its neighbours.
 const LeastSize = 1 << 20
 
-const most = 1<<53 - 1
-
 // Check refuses bounds that make no sense.
 func (l Limits) Check() error {
 	for name, n := range map[string]*int64{"stored": l.Stored, "in_flight": l.InFlight} {
-		if n != nil && *n != 0 && (*n < LeastSize || *n > most) {
+		if n != nil && *n != 0 && (*n < LeastSize || *n > record.MaxInteger) {
 			return record.Errorf(record.Invalid, "the quota %s is 0, for no bound, or a size from 1MiB on", name)
 		}
 	}
 	for name, n := range map[string]*int64{"partials": l.Partials, "transfers_per_minute": l.Transfers, "unacknowledged_events": l.Events} {
-		if n != nil && (*n < 0 || *n > most) {
+		if n != nil && (*n < 0 || *n > record.MaxInteger) {
 			return record.Errorf(record.Invalid, "the quota %s is 0, for no bound, or a number from 1 on", name)
 		}
 	}

@@ -7,9 +7,9 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// maxInteger is the largest integer that every JSON reader keeps exactly
+// MaxInteger is the largest integer that every JSON reader keeps exactly
 // (RFC 8259, section 6).
-const maxInteger = 1<<53 - 1
+const MaxInteger = 1<<53 - 1
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
@@ -53,7 +53,7 @@ func Load[T any](data []byte, v *T) error {
 
 // checkInteger refuses what is not from least to 2^53-1.
 func checkInteger(what string, n, least int64) error {
-	if n < least || n > maxInteger {
+	if n < least || n > MaxInteger {
 		return Errorf(Invalid, "%s is %d, not between %d and 2^53-1", what, n, least)
 	}
 	return nil
