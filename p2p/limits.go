@@ -25,7 +25,7 @@ const (
 	maxStreams     = 4096 // of one direction
 	maxNegotiating = 1024 // streams without a protocol yet, of one direction
 	maxPeerConns   = 8    // to one node, of one direction
-	maxPeerStreams = 128  // with one node, of one direction
+	maxPeerStreams = 64   // with one node, of one direction
 
 	// Connections that are not yet secured. Those that come in are counted by
 	// pools, of which each transport has two.
@@ -38,8 +38,10 @@ const (
 
 	// Receive windows may grow to half of these (yamux asks with priority
 	// 128 of 255); the other half is for streams at their first window of
-	// 256 KiB.
-	maxMemory     = 128 << 20
+	// 256 KiB. Where that is used up, yamux ends the whole connection on which
+	// the next stream comes: so all that one organisation may have is less
+	// than all that there is.
+	maxMemory     = 256 << 20
 	maxPeerMemory = 64 << 20
 
 	// Handshakes that are computed for one source over one transport: 64

@@ -133,6 +133,8 @@ func newMuxer() *yamux.Transport {
 	c.KeepAliveInterval = keepAlive
 	c.ConnectionWriteTimeout = writeTimeout
 	c.MaxStreamWindowSize = maxWindow
+	c.MaxIncomingStreams = maxPeerStreams // beyond these it resets a stream before it counts it
+	c.AcceptBacklog = maxPeerStreams
 	return (*yamux.Transport)(&c)
 }
 

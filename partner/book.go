@@ -160,6 +160,11 @@ func (b *Book) replace(self record.Signed[record.Card], rows []rawRow) ([]Partne
 	return changed, nil
 }
 
+// maxAdmitted is how many nodes of a card get in, the first ones: the newest key
+// and two that were rotated lately. What the network gives a node is bounded for
+// each; a card has room for 16, which could have taken all that there is.
+const maxAdmitted = 3
+
 // insert is called with mu held.
 func (b *Book) insert(e entry) {
 	b.byOrg[e.Org] = e
@@ -168,7 +173,8 @@ func (b *Book) insert(e entry) {
 		return
 	}
 	b.byAlias[e.Alias] = e.Org
-	for _, node := range e.Card.Body.Nodes {
+	nodes := e.Card.Body.Nodes
+	for _, node := range nodes[:min(len(nodes), maxAdmitted)] {
 		b.byNode[node] = e.Org
 	}
 }

@@ -119,6 +119,24 @@ func TestTheGateAnswersAlikeForAllThatAreNotActive(t *testing.T) {
 	open("added again")
 }
 
+func TestOfACardTheFirstNodesGetIn(t *testing.T) {
+	h, globex := newHome(t), newOrg(t)
+	signers := globex.signers()[:2] // root and signing key
+	var nodes []record.NodeID
+	for range 16 {
+		globex.node = newKey(t)
+		nodes = append(nodes, globex.nodeID())
+		signers = append(signers, signWith(globex.node))
+	}
+	body := globex.body(func(c *record.Card) { c.Nodes = nodes })
+	h.has(file(t, globex.signCard(body, append(signers, globex.signAccount)...)), "globex")
+	for i, node := range nodes {
+		if got, want := h.Admit(node), i < 3; got != want {
+			t.Errorf("node %d of 16 gets in: %t", i+1, got)
+		}
+	}
+}
+
 func TestAnExpiredPartnerMayOnlyBringANewCard(t *testing.T) {
 	h, globex := newHome(t), newOrg(t)
 	card := globex.card(nil)
