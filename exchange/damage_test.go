@@ -8,13 +8,13 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"dxd/blobstore"
 	"dxd/blobstore/badger"
 	"dxd/exchange"
 	"dxd/p2p"
 	"dxd/record"
+	"dxd/test/party"
 )
 
 // spoil is something that happens to a file on a disk.
@@ -337,4 +337,4 @@ func TestASmallDocumentDoesNotWaitBehindOneWithoutRoom(t *testing.T) {
 }
 
 // waitAtMost ends the wait for what never comes.
-const waitAtMost = 20 * time.Second
+const waitAtMost = party.Patience

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"dxd/p2p"
 	"dxd/partner"
 	"dxd/record"
+	"dxd/test/party"
 )
 
 // node is an organisation with a real store and a real host on loopback. It
@@ -57,7 +59,7 @@ func newNode(t testing.TB, name string) *node {
 	t.Helper()
 	keys, err := crypto.Generate()
 	check(t, err)
-	n := &node{t: t, name: name, dir: t.TempDir(), keys: keys, now: time.Now, listen: []string{"/ip4/127.0.0.1/tcp/0"}}
+	n := &node{t: t, name: name, dir: t.TempDir(), keys: keys, now: time.Now, listen: []string{fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", party.FreePort(t))}} // that no other test gets while it is down
 	n.open()
 	check(t, n.store.Update(t.Context(), func(tx blobstore.Tx) error {
 		if _, err := partner.Init(tx, keys, name, time.Now()); err != nil {
@@ -218,7 +220,7 @@ func (n *node) delivered(id record.TransferID) exchange.View {
 // ended waits until the transfer is delivered or has failed.
 func (n *node) ended(id record.TransferID) exchange.View {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(n.t.Context(), waitAtMost)
 	defer cancel()
 	v, err := n.Wait(ctx, id, exchange.UntilDelivered, nil)
 	check(n.t, err)
@@ -248,13 +250,12 @@ func (n *node) keepsNoFile() {
 // keepsFiles fails unless the node has so many payload files, or has soon.
 func (n *node) keepsFiles(want int) {
 	n.t.Helper()
-	for range 100 {
-		if n.filesLeft() == want {
-			return
+	party.Until(n.t, fmt.Sprintf("%d files", want), func() string {
+		if left := n.filesLeft(); left != want {
+			return fmt.Sprint(left, " are left")
 		}
-		<-time.After(20 * time.Millisecond)
-	}
-	n.t.Errorf("%d files are left, not %d", n.filesLeft(), want)
+		return ""
+	})
 }
 
 // filesLeft counts the node's payload files, whole or not.

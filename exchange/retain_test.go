@@ -236,8 +236,10 @@ func TestADocumentThatIsBeingReadCanBeErased(t *testing.T) {
 	doc := randomDocument(3 << 20)
 	sent := a.send("bert", doc)
 	a.delivered(sent.ID)
+	var later atomic.Int64
 	a.halt()
-	a.retain.Sent = time.Second
+	a.retain.Sent = 7 * day
+	a.now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
 	a.start()
 	c, err := a.Content(t.Context(), sent.ID)
 	check(t, err)
@@ -247,6 +249,8 @@ func TestADocumentThatIsBeingReadCanBeErased(t *testing.T) {
 	first := make([]byte, 100)
 	_, err = io.ReadFull(r, first)
 	check(t, err)
+	later.Store(int64(8 * day))
+	check(t, a.ClearDue(t.Context()))
 	a.erased(sent.ID)
 	a.keepsNoFile()
 	rest, err := io.ReadAll(r)

@@ -306,7 +306,6 @@ func TestSilentStrangersNeitherLockPartnersOutNorStay(t *testing.T) {
 // A partner that nobody ever met comes from the address from which strangers
 // come all the time.
 func TestPartnerBehindAFloodsAddressGetsInAtOnce(t *testing.T) {
-	t.Parallel()
 	b := newHost(t, newDoor(), overTCP)
 	b.Handle(testProtocol, echo)
 	fill(t, b)

@@ -279,18 +279,21 @@ func keyShareGroup(hello []byte) (tls.CurveID, error) {
 // quicServerHello opens the server's first Initial packet with the keys that
 // everyone can derive from the client's destination id (RFC 9001, section 5.2).
 func quicServerHello(all []datagram) ([]byte, error) {
-	var dcid []byte
+	var dcids [][]byte
 	for _, d := range all {
 		switch {
 		case !isInitial(d.data):
 		case !d.fromServer:
-			// After a Retry the client has a new destination id, and the
-			// keys with it: the latest one counts.
-			dcid = d.data[6 : 6+int(d.data[5])]
-		case dcid != nil:
-			if plain, err := openInitial(d.data, dcid); err == nil {
-				if hello := firstCrypto(plain); hello != nil {
-					return hello, nil
+			// After a Retry the client has a new destination id, and the keys
+			// with it. Once it has heard of the server it takes the server's,
+			// and the keys stay.
+			dcids = append(dcids, d.data[6:6+int(d.data[5])])
+		default:
+			for _, dcid := range dcids {
+				if plain, err := openInitial(d.data, dcid); err == nil {
+					if hello := firstCrypto(plain); hello != nil {
+						return hello, nil
+					}
 				}
 			}
 		}

@@ -86,9 +86,15 @@ func TestBeforeDeploymentTheChainIsUnavailableAndRootsAreMissing(t *testing.T) {
 func TestDeployStopsWaitingWithItsContext(t *testing.T) {
 	w := bareWorld(t, devchain.Config{}, evm.Config{})
 	w.dev.Pause()
-	ctx, cancel := context.WithTimeout(t.Context(), brief)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, err := w.Deploy(ctx)
+	waiting := between(t, w.dev.URL(), func(r request) any {
+		if r.Method == "eth_getTransactionReceipt" {
+			cancel()
+		}
+		return nil
+	})
+	_, err := w.at(t, evm.Config{URLs: []string{waiting}}).Deploy(ctx)
 	wantKind(t, err, record.Timeout)
 	w.dev.Resume()
 	w.mine(t, 1)

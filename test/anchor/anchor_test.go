@@ -16,6 +16,7 @@ import (
 	"dxd/hashanchor/queue"
 	"dxd/internal/devchain"
 	"dxd/record"
+	"dxd/test/party"
 )
 
 func must(t testing.TB, err error) {
@@ -55,7 +56,7 @@ func newNode(t *testing.T, launch launcher, depth int64) *node {
 	now := time.Now().UnixMilli()
 	n.card, err = keys.SignCard(record.Card{Header: record.Header{Created: now}, Name: "Alpha", Serial: 1, Expires: now + 3600*1000})
 	must(t, err)
-	n.dev = launch(t, n.dir+"/chain", 0, n.keys.Account())
+	n.dev = launch(t, n.dir+"/chain", party.FreePort(t), n.keys.Account()) // which stays its own while it is down
 	_, err = n.chain().Deploy(t.Context())
 	must(t, err)
 	n.start()

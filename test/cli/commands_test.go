@@ -16,6 +16,7 @@ import (
 	"dxd/crypto"
 	"dxd/internal/devchain"
 	"dxd/record"
+	"dxd/test/party"
 )
 
 // exits runs a command and wants an exit code of it: `exits 2 dxd init`.
@@ -79,7 +80,7 @@ func let(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // patience bounds what a script waits for.
-const patience = 30 * time.Second
+const patience = party.Patience
 
 // await waits until a transfer has come to a goal on one side:
 // `await DIR ID anchored`, or until its payload is erased: `await DIR ID erased`.

@@ -117,7 +117,7 @@ func (s step) matches(printed string) bool {
 }
 
 // tutorialPatience bounds all of the tutorial.
-const tutorialPatience = 2 * time.Minute
+const tutorialPatience = 8 * time.Minute
 
 // play runs the steps in one shell, which ends at the first command that fails,
 // and gives what each has printed.

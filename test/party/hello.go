@@ -35,7 +35,7 @@ func tcpServerHello(down []byte) ([]byte, error) {
 // Where the server sent nothing under the keys of a connection, whose packets
 // have short headers, there need not be a hello: io.ErrUnexpectedEOF.
 func quicServerHello(all []datagram) ([]byte, error) {
-	var dcid []byte
+	var dcids [][]byte
 	connected := false
 	for _, d := range all {
 		switch {
@@ -43,13 +43,16 @@ func quicServerHello(all []datagram) ([]byte, error) {
 			connected = true
 		case !isInitial(d.data):
 		case !d.fromServer:
-			// After a Retry the client has a new destination id, and the
-			// keys with it: the latest one counts.
-			dcid = d.data[6 : 6+int(d.data[5])]
-		case dcid != nil:
-			if plain, err := openInitial(d.data, dcid); err == nil {
-				if hello := firstCrypto(plain); hello != nil {
-					return hello, nil
+			// After a Retry the client has a new destination id, and the keys
+			// with it. Once it has heard of the server it takes the server's,
+			// and the keys stay.
+			dcids = append(dcids, d.data[6:6+int(d.data[5])])
+		default:
+			for _, dcid := range dcids {
+				if plain, err := openInitial(d.data, dcid); err == nil {
+					if hello := firstCrypto(plain); hello != nil {
+						return hello, nil
+					}
 				}
 			}
 		}
