@@ -153,7 +153,7 @@ func Open(c Config) *Exchange {
 	x.guests.of = map[record.OrgID]*guest{}
 	x.known.orgs, x.wards.orgs = map[record.OrgID]bool{}, map[record.OrgID]bool{}
 	x.fresh.files = map[blobstore.FileID]bool{}
-	x.relays.of, x.relays.n = map[record.TransferID]record.OrgID{}, map[record.OrgID]int{}
+	x.relays.of, x.relays.n, x.relays.reserved = map[record.TransferID]record.OrgID{}, map[record.OrgID]int{}, map[record.TransferID]bool{}
 	x.opened, x.released = c.Now(), make(chan struct{}, 1)
 	return x
 }

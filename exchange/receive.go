@@ -221,13 +221,16 @@ func (x *Exchange) lookUp(ctx context.Context, a *arrival) (receipt record.Envel
 		t, err = getTransfer(tx, a.offer.ID)
 		if record.KindOf(err) == record.NotFound {
 			t = Transfer{}
+			if err := x.relays.isReserved(a.offer.ID); err != nil {
+				return err
+			}
 			if err := isGivenUp(tx, a.from.Org, a.offer.ID); err != nil {
 				return err
 			}
 			return mayCome(tx, a.from.Org, a.offer.Lane)
 		}
 		if err == nil && (t.Direction != In || t.Partner != a.from.Org || t.Kind != a.offer.kind() || t.small()) {
-			err = record.Errorf(record.Conflict, "the id belongs to another transfer")
+			err = errOthersID()
 		}
 		switch {
 		case err != nil:

@@ -33,6 +33,7 @@ func (x *Exchange) newRelay(s Submission, to []partner.Partner) *relay {
 	for _, p := range to {
 		r.ids[p.Org] = newTransferID()
 	}
+	x.relays.reserve(r.ids)
 	return r
 }
 
@@ -79,9 +80,14 @@ func (r *relay) promised() {
 	}
 }
 
-// end gives the document up, unless it was promised.
+// end gives the document up, unless it was promised. From here on its ids are
+// either those of rows, or of nothing.
 func (r *relay) end() {
-	if r == nil || r.spool == nil {
+	if r == nil {
+		return
+	}
+	defer r.x.relays.free(r.ids)
+	if r.spool == nil {
 		return
 	}
 	r.spool.settle(givenUp)
@@ -95,11 +101,50 @@ const maxRelayed = 4
 
 // relays knows the transfers that have followers. The ordinary worker leaves
 // them alone: no transfer is ever sent by both.
+//
+// It also knows the ids of all documents that are being read, by whatever way
+// they go. Their recipients know these from the offers, and one that used the
+// id for something of its own would have C1 fail, for all the others, too.
 type relays struct {
-	mu sync.Mutex // guards what follows
-	of map[record.TransferID]record.OrgID
-	n  map[record.OrgID]int // of each partner, so it stays small
+	mu       sync.Mutex // guards what follows
+	of       map[record.TransferID]record.OrgID
+	n        map[record.OrgID]int // of each partner, so it stays small
+	reserved map[record.TransferID]bool
 }
+
+func (r *relays) reserve(ids map[record.OrgID]record.TransferID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range ids {
+		r.reserved[id] = true
+	}
+}
+
+func (r *relays) free(ids map[record.OrgID]record.TransferID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range ids {
+		delete(r.reserved, id)
+	}
+}
+
+// isReserved refuses what a partner sends under an id of a document that is
+// being read.
+//
+// It need not be asked in the update that would make a row, unless the id shows
+// only there. Ids are random: nobody knows one before its offer went out, and by
+// then it is reserved. Once it is free again, C1 has made a row of it, or never
+// will.
+func (r *relays) isReserved(id record.TransferID) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.reserved[id] {
+		return errOthersID()
+	}
+	return nil
+}
+
+func errOthersID() error { return record.Errorf(record.Conflict, "the id belongs to another transfer") }
 
 // enter is false if the partner has enough of them.
 func (r *relays) enter(id record.TransferID, org record.OrgID) bool {

@@ -442,6 +442,71 @@ func TestARecipientThatCancelsWhatIsRead(t *testing.T) {
 	b.keepsNoFile()
 }
 
+// A recipient knows the id of its transfer before the sender has a row of it.
+func TestARecipientCantTakeTheIDOfWhatIsRead(t *testing.T) {
+	a, b, c := newNode(t, "anna"), newNode(t, "bert"), newNode(t, "carl")
+	pair(t, a, b)
+	pair(t, a, c)
+	doc := randomDocument(2 << 20)
+	for what, use := range map[string]func(id record.TransferID) (byte, []byte){
+		"a document": func(id record.TransferID) (byte, []byte) {
+			f := newForgery(t, c, a)
+			f.ID, f.Opening.Transfer = id, id
+			return f.deliver(t, c, a)
+		},
+		"a large document": func(id record.TransferID) (byte, []byte) {
+			f := large(t, c, a, mib)
+			f.ID = id
+			s, kind, _ := f.asked(t, c, a, 0)
+			check(t, s.Reset())
+			return kind, nil
+		},
+		"a message in a bundle": func(id record.TransferID) (byte, []byte) {
+			f := newBundleForgery()
+			f.Openings[1].Transfer = id
+			return f.deliver(t, c, a)
+		},
+		"a bundle": func(id record.TransferID) (byte, []byte) {
+			f := newBundleForgery()
+			f.ID = id
+			return f.deliver(t, c, a)
+		},
+	} {
+		r := a.reads(t.Context(), t, exchange.Submission{To: []string{"bert", "carl"}})
+		r.write(doc[:1<<20])
+		id := c.receiving().ID
+		if kind, content := use(id); kind != typeRefusal {
+			t.Errorf("%s under it: answered with type %d, %s", what, kind, content)
+		}
+		r.write(doc[1<<20:])
+		check(t, r.Close())
+		got := <-r.ended
+		if got.err != nil {
+			t.Errorf("%s under it: the document is not sent: %v", what, got.err)
+			continue
+		}
+		if got.views[1].ID != id {
+			t.Errorf("it is received as %s and sent as %s", id, got.views[1].ID)
+		}
+		for i, n := range []*node{b, c} {
+			a.delivered(got.views[i].ID)
+			same(t, n.document(got.views[i].ID), doc)
+		}
+	}
+	// Nothing is reserved for ever.
+	r := a.reads(t.Context(), t, exchange.Submission{To: []string{"carl"}})
+	r.write(doc[:1<<20])
+	f := newForgery(t, c, a)
+	f.ID = c.receiving().ID
+	f.Opening.Transfer = f.ID
+	if r.fail() == nil {
+		t.Error("what was not read to its end is sent")
+	}
+	if kind, content := f.deliver(t, c, a); kind != typeReceipt {
+		t.Errorf("the id of what was given up: answered with type %d, %s", kind, content)
+	}
+}
+
 func TestDocumentsAreNumberedInTheOrderInWhichTheyEnd(t *testing.T) {
 	a, b := newNode(t, "anna"), newNode(t, "bert")
 	pair(t, a, b)

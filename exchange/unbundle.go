@@ -176,6 +176,9 @@ func (x *Exchange) putMessage(tx blobstore.Tx, bundle Transfer, o record.Opening
 	if record.KindOf(err) != record.NotFound {
 		return false, err
 	}
+	if err := x.relays.isReserved(o.Transfer); err != nil {
+		return false, err
+	}
 	t := Transfer{
 		ID: o.Transfer, Direction: In, Partner: bundle.Partner, Kind: record.Message, MediaType: o.MediaType, Size: o.Length, Digest: o.Digest,
 		State: Received, Created: bundle.Created, Updated: bundle.Updated, Bundle: bundle.ID, Index: o.Index,
@@ -193,7 +196,7 @@ func (x *Exchange) putMessage(tx blobstore.Tx, bundle Transfer, o record.Opening
 func sameAsKnown(t Transfer, from record.OrgID, o record.Opening) error {
 	switch {
 	case t.Direction != In || t.Partner != from:
-		return record.Errorf(record.Conflict, "the id belongs to another transfer")
+		return errOthersID()
 	case t.bare() && t.Kind == record.Message && t.Size == o.Length:
 		return nil // its digest is not known here any more
 	case t.Kind != record.Message || t.State == Receiving || t.Digest != o.Digest || t.Size != o.Length || t.MediaType != o.MediaType:
