@@ -401,6 +401,7 @@ func (x *Exchange) takeNews(ctx context.Context, from record.OrgID, n news) ack 
 		return ack{}
 	}
 	if err != nil {
+		x.warnOfQuota(ctx, from, err)
 		x.Log.Debug("couldn't take a partner's news", "error", err)
 		return ack{Retry: true}
 	}

@@ -12,6 +12,9 @@ import (
 // whole, now and if it is offered once more; if it is here, its receipt is the
 // answer. The answer is given when all of it is durable.
 func (x *Exchange) voided(ctx context.Context, from record.OrgID, id record.TransferID, v record.Signed[record.Void]) (receipt record.Envelope, err error) {
+	if err := x.mayVoid(ctx, from, id); err != nil {
+		return receipt, err
+	}
 	var file blobstore.FileID
 	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
 		receipt, file = record.Envelope{}, blobstore.FileID{}
@@ -48,6 +51,27 @@ func (x *Exchange) voided(ctx context.Context, from record.OrgID, id record.Tran
 		err = x.dropIncoming(ctx, arriving{from, id}, file)
 	}
 	return receipt, err
+}
+
+// mayVoid counts a void like a transfer that begins: what is kept of it is kept
+// for ever, too, and its sender can make up as many as it likes. One that ends
+// what is on its way here counted when that began.
+func (x *Exchange) mayVoid(ctx context.Context, from record.OrgID, id record.TransferID) error {
+	counted := false
+	var q partner.Quota
+	err := x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
+		t, err := getTransfer(tx, id)
+		if err != nil && record.KindOf(err) != record.NotFound {
+			return err
+		}
+		counted = err == nil && t.State == Receiving
+		q, err = partner.QuotaOf(tx, from, x.Quota)
+		return err
+	})
+	if err == nil && !counted && !x.guests.within(from, q.Transfers, x.Now()) {
+		err = over(quotaTransfers, false)
+	}
+	return err
 }
 
 // isGivenUp refuses what its sender gave up before anything of it was here: a

@@ -1,12 +1,17 @@
 package exchange_test
 
 import (
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"dxd/blobstore"
 	"dxd/event"
 	"dxd/exchange"
+	"dxd/partner"
 	"dxd/record"
 )
 
@@ -49,4 +54,88 @@ func acknowledged(t *testing.T, a, b *node) {
 		<-time.After(20 * time.Millisecond)
 	}
 	t.Fatal("the void was not taken")
+}
+
+// A void of what was never here is kept for ever, like a transfer.
+func TestVoidsAMinuteAreBounded(t *testing.T) {
+	a, b, c := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Transfers: 6}), newNode(t, "carl")
+	at := time.Now()
+	b.startAt(func() time.Time { return at }) // no minute ends meanwhile
+	b.hushed.Store(true)                      // or it would hear that anna knows nothing of what is forged with her key
+	pair(t, a, b)
+	pair(t, c, b)
+	epoch, predecessor := record.Epoch{7}, record.RecordID{1}
+	partial := large(t, a, b, mib)
+	s, kind, r := partial.asked(t, a, b, 0)
+	if kind != typeAnswer {
+		t.Fatalf("answered with type %d: %+v", kind, r)
+	}
+	check(t, s.Reset())
+	here := newForgery(t, a, b).given(epoch, 2, predecessor)
+	if got, _ := here.answers(t, a, b); got != "receipt" {
+		t.Fatal(got)
+	}
+	// made is the void of a manifest that is made up.
+	made := func(id record.TransferID, sequence int64) map[string]any {
+		manifest, _ := newForgery(t, a, b).given(epoch, sequence, predecessor).finish(t, a)
+		return a.voidsNumber(t, id, b, manifest)
+	}
+	kept := func() (n int) {
+		for _, prefix := range []blobstore.Key{"x/0/", "x/k/", "x/w/", "x/x/"} {
+			n += b.entries(prefix)
+		}
+		return n
+	}
+	told := a.tells(t, b)
+	first := made(newID(), 3)
+	for i, news := range []map[string]any{first, made(newID(), 4), made(here.ID, 5), made(newID(), 6)} {
+		if got := told.tell(news); !got.OK {
+			t.Fatalf("void %d: %+v", i, got)
+		}
+	}
+	before := kept()
+	for range 10 {
+		for what, news := range map[string]map[string]any{
+			"of what is not here":            made(newID(), 7),
+			"of what is here, but by its id": made(here.ID, 7),
+			"that is known, of another id":   {"transfer": newID().String(), "void": first["void"]},
+		} {
+			if got := told.tell(news); got.OK || !got.Retry {
+				t.Errorf("one too many, %s: %+v", what, got)
+			}
+		}
+	}
+	if now := kept(); now != before {
+		t.Errorf("%d entries are kept of what was not taken", now-before)
+	}
+	warned := slices.DeleteFunc(b.alarms(), func(text string) bool { return !strings.Contains(text, "transfers_per_minute") })
+	if len(warned) != 1 {
+		t.Errorf("people were told %q", warned)
+	}
+	// What is on its way was counted.
+	if got := told.tell(made(partial.ID, 7)); !got.OK {
+		t.Errorf("a void of what is on its way: %+v", got)
+	}
+	c.delivered(c.send("bert", randomDocument(1000)).ID)
+}
+
+func TestVoidsBeyondTheQuotaAreToldLater(t *testing.T) {
+	a, b := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Transfers: 3})
+	pair(t, a, b)
+	b.halt()
+	at, later := time.Now(), &atomic.Int64{}
+	b.now = func() time.Time { return at.Add(time.Duration(later.Load())) }
+	const many = 8
+	for range many {
+		_, err := a.Cancel(t.Context(), a.send("bert", []byte("given up")).ID)
+		check(t, err)
+	}
+	b.start()
+	b.alarmed(1, "at its quota transfers_per_minute")
+	for taken := 3; taken <= many; taken += 3 {
+		until(t, "what fits is taken", func() bool { return b.entries("x/w/") == taken })
+		later.Add(int64(2 * time.Minute))
+	}
+	until(t, "all have been told", func() bool { return b.lane(a).Complete == many })
+	a.settles(t, b)
 }
