@@ -3,6 +3,7 @@ package exchange
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 
 	"dxd/blobstore"
@@ -121,9 +122,12 @@ func (x *Exchange) note(tx blobstore.Tx, org record.OrgID, n record.Number, mani
 		t.Sequence, t.Record = n.Sequence, manifest
 	}
 	if n.Sequence == t.Complete+1 {
-		if t.Complete, err = completeFrom(tx, org, n); err != nil {
-			return err
-		}
+		t.Complete, err = completeFrom(tx, org, n, t.Sequence)
+	} else {
+		err = joinRuns(tx, org, n)
+	}
+	if err != nil {
+		return err
 	}
 	return t.put(tx, org, n.Lane)
 }
@@ -172,20 +176,81 @@ func laneText(lane record.Lane, e record.Epoch) string {
 	return fmt.Sprintf("lane %s, epoch %s", lane, e)
 }
 
-// completeFrom says up to where all numbers are noted from this one on.
-func completeFrom(tx blobstore.ReadTx, org record.OrgID, n record.Number) (int64, error) {
-	prefix := epochKey(tx, prefixNumber, org, n)
+// completeFrom says up to where all numbers are noted from this one on, where
+// highest is the highest of them. It takes one step for each run.
+func completeFrom(tx blobstore.Tx, org record.OrgID, n record.Number, highest int64) (int64, error) {
 	last := n.Sequence
-	for e, err := range tx.Scan(prefix, prefix+bigEndian(last+1), false) {
+	for last < highest {
+		n.Sequence = last + 1
+		end, err := takeRun(tx, org, n)
+		if record.KindOf(err) == record.NotFound { // or it was noted before there were runs
+			_, err = tx.Get(epochKey(tx, prefixNumber, org, n) + bigEndian(n.Sequence))
+			end = n.Sequence
+		}
+		if record.KindOf(err) == record.NotFound {
+			break
+		}
 		if err != nil {
 			return 0, err
 		}
-		if sequenceOf(e.Key) != last+1 {
-			break
-		}
-		last++
+		last = end
 	}
 	return last, nil
+}
+
+// Numbers behind a gap are kept as runs, which have none. Each of the two ends
+// of a run names the other one: so a gap is closed in a few steps, however much
+// came behind it.
+
+// joinRuns makes a run of a number behind a gap and of the runs beside it.
+func joinRuns(tx blobstore.Tx, org record.OrgID, n record.Number) error {
+	first, err := takeBeside(tx, org, n, -1)
+	if err != nil {
+		return err
+	}
+	last, err := takeBeside(tx, org, n, 1)
+	if err != nil {
+		return err
+	}
+	if err := tx.Set(runKey(tx, org, first), []byte(bigEndian(last.Sequence))); err != nil {
+		return err
+	}
+	return tx.Set(runKey(tx, org, last), []byte(bigEndian(first.Sequence)))
+}
+
+// takeBeside removes the run on one side of a number, and gives its far end;
+// the number itself if there is none.
+func takeBeside(tx blobstore.Tx, org record.OrgID, n record.Number, step int64) (far record.Number, err error) {
+	far = n
+	n.Sequence += step
+	end, err := takeRun(tx, org, n)
+	if record.KindOf(err) == record.NotFound {
+		return far, nil
+	}
+	far.Sequence = end
+	return far, err
+}
+
+// takeRun removes the run that has an end here, and gives its other end;
+// NotFound if there is none.
+func takeRun(tx blobstore.Tx, org record.OrgID, n record.Number) (end int64, err error) {
+	key := runKey(tx, org, n)
+	raw, err := tx.Get(key)
+	if err != nil {
+		return 0, err
+	}
+	if len(raw) != 8 {
+		return 0, record.Errorf(record.Damaged, "a run of numbers is cut off")
+	}
+	if err := tx.Delete(key); err != nil {
+		return 0, err
+	}
+	n.Sequence = int64(binary.BigEndian.Uint64(raw))
+	return n.Sequence, tx.Delete(runKey(tx, org, n))
+}
+
+func runKey(tx blobstore.ReadTx, org record.OrgID, n record.Number) blobstore.Key {
+	return epochKey(tx, prefixRun, org, n) + bigEndian(n.Sequence)
 }
 
 // stopLane takes nothing more of a partner's in a lane, until it is resumed.

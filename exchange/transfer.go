@@ -132,6 +132,7 @@ const (
 	prefixQueue    blobstore.Key = "x/o/" // <org>/<lane>/<ordinal>: what waits
 	prefixHead     blobstore.Key = "x/h/" // <org>/<lane>: the last number that we gave
 	prefixNumber   blobstore.Key = "x/k/" // <org>/<lane>/<epoch><sequence>: the manifest with the partner's number
+	prefixRun      blobstore.Key = "x/6/" // <org>/<lane>/<epoch><sequence>: the other end of a run of those numbers, behind a gap
 	prefixOpen     blobstore.Key = "x/j/" // <org>/<lane>/<epoch><sequence>: a number of ours that has not ended, its manifest
 	prefixFormer   blobstore.Key = "x/s/" // <transfer>/<record>: a manifest or void of it that another took the place of
 	prefixTail     blobstore.Key = "x/e/" // <org>/<lane>: the last of the partner's numbers
