@@ -106,12 +106,8 @@ func (n *node) begin() {
 	var err error
 	n.book, err = partner.Open(ctx, partner.Config{
 		Journal: n.store, Keys: n.keys, Now: func() time.Time { return n.now() }, IsPrivate: p2p.IsPrivate,
-		OnState: func(p partner.Partner) {
-			if p.State != partner.Active {
-				n.host.Drop(p.Card.Body.Nodes[0])
-			}
-			n.PartnerChanged(p.Org)
-		},
+		OnState: func(p partner.Partner) { n.PartnerChanged(p.Org) },
+		OnShut:  func(node record.NodeID) { n.host.Drop(node) },
 	})
 	check(t, err)
 	n.host, err = p2p.New(p2p.Config{Identity: n.keys.NodeSigner(), Listen: n.listen, Gate: n.book, Log: log})

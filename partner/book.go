@@ -21,6 +21,9 @@ type Config struct {
 	// OnState is called after a partner's state has changed, from the
 	// goroutine that noticed and with no lock held; nil calls nothing.
 	OnState func(Partner)
+	// OnShut is called, likewise, for each node that the gate let in and does
+	// not any more: its partner is not active, or has a newer card without it.
+	OnShut func(record.NodeID)
 	// OnChange is called in the update in which a partner comes, goes, changes
 	// its alias or has a newer card, but not where it is only somewhere else;
 	// nil calls nothing.
@@ -94,7 +97,12 @@ func (b *Book) Run(ctx context.Context) error {
 
 // reload reads what has changed since the last time.
 func (b *Book) reload(ctx context.Context) error {
-	changed, err := b.read(ctx)
+	changed, shut, err := b.read(ctx)
+	if b.OnShut != nil {
+		for _, node := range shut {
+			b.OnShut(node)
+		}
+	}
 	if b.OnState != nil {
 		for _, p := range changed {
 			b.OnState(p)
@@ -105,7 +113,7 @@ func (b *Book) reload(ctx context.Context) error {
 
 // read is one reload at a time: a slower one that read the journal before
 // another must not bring back what that one has replaced.
-func (b *Book) read(ctx context.Context) (changed []Partner, err error) {
+func (b *Book) read(ctx context.Context) (changed []Partner, shut []record.NodeID, err error) {
 	b.reloading.Lock()
 	defer b.reloading.Unlock()
 	var rows []rawRow
@@ -118,28 +126,27 @@ func (b *Book) read(ctx context.Context) (changed []Partner, err error) {
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	card, err := record.OpenCard(self)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	return b.replace(card, rows)
 }
 
 // replace takes the rows over, all or none, and returns the partners whose
-// state changed.
-func (b *Book) replace(self record.Signed[record.Card], rows []rawRow) ([]Partner, error) {
+// state changed, and the nodes that may not come in any more.
+func (b *Book) replace(self record.Signed[record.Card], rows []rawRow) (changed []Partner, shut []record.NodeID, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var entries []entry
-	var changed []Partner
 	for _, r := range rows {
 		e, ok := b.byOrg[r.Org]
 		if !ok || e.raw != r.raw {
 			p, err := r.open()
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if e.State != p.State && ok {
 				changed = append(changed, p)
@@ -147,6 +154,12 @@ func (b *Book) replace(self record.Signed[record.Card], rows []rawRow) ([]Partne
 			e = entry{p, r.raw}
 		}
 		entries = append(entries, e)
+	}
+	var admitted []record.NodeID
+	for node := range b.byNode {
+		if b.admits(node) {
+			admitted = append(admitted, node)
+		}
 	}
 	b.Keys.Adopt(self)
 	b.self = self
@@ -157,7 +170,7 @@ func (b *Book) replace(self record.Signed[record.Card], rows []rawRow) ([]Partne
 	for _, e := range entries {
 		b.insert(e)
 	}
-	return changed, nil
+	return changed, slices.DeleteFunc(admitted, b.admits), nil
 }
 
 // maxAdmitted is how many nodes of a card get in, the first ones: the newest key
@@ -177,6 +190,12 @@ func (b *Book) insert(e entry) {
 	for _, node := range nodes[:min(len(nodes), maxAdmitted)] {
 		b.byNode[node] = e.Org
 	}
+}
+
+// admits is Admit with mu held.
+func (b *Book) admits(node record.NodeID) bool {
+	org, ok := b.byNode[node]
+	return ok && b.byOrg[org].State == Active
 }
 
 // Self is this organisation's own card.
@@ -211,8 +230,8 @@ func (b *Book) ByAlias(alias string) (Partner, error) {
 func (b *Book) ByNode(node record.NodeID) (Partner, error) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	if org, ok := b.byNode[node]; ok && b.byOrg[org].State == Active {
-		return b.byOrg[org].Partner, nil
+	if b.admits(node) {
+		return b.byOrg[b.byNode[node]].Partner, nil
 	}
 	return Partner{}, record.Errorf(record.Refused, "not a node of an active partner")
 }

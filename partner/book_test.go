@@ -137,6 +137,45 @@ func TestOfACardTheFirstNodesGetIn(t *testing.T) {
 	}
 }
 
+func TestEachNodeThatTheGateShutsOutIsTold(t *testing.T) {
+	h, globex, acme := newHome(t), newOrg(t), newOrg(t)
+	var told []record.NodeID
+	h.OnShut = func(node record.NodeID) {
+		if h.Admit(node) {
+			t.Errorf("%s is still let in", node)
+		}
+		told = append(told, node)
+	}
+	shut := func(what string, want ...record.NodeID) {
+		t.Helper()
+		if !slices.Equal(told, want) {
+			t.Errorf("%s: told of %v, not of %v", what, told, want)
+		}
+		told = nil
+	}
+	h.has(file(t, acme.card(nil)), "acme")
+	first := globex.card(nil)
+	h.has(file(t, first), "globex")
+	second := globex.after(first, nil)
+	check(t, h.learn(globex.id(), file(t, second)))
+	check(t, h.Seen(t.Context(), globex.id()))
+	shut("a card with the same node")
+	before := globex.nodeID()
+	globex.node = newKey(t)
+	third := globex.after(second, nil)
+	check(t, h.learn(globex.id(), file(t, third)))
+	shut("a card with another node", before)
+	h.set("globex", partner.Suspended)
+	shut("suspended", globex.nodeID())
+	globex.node = newKey(t)
+	h.has(file(t, globex.after(third, nil)), "") // a person may bring it
+	shut("another card of one who is suspended")
+	h.set("globex", partner.Active)
+	shut("resumed")
+	h.set("globex", partner.Removed)
+	shut("removed", globex.nodeID())
+}
+
 func TestAnExpiredPartnerMayOnlyBringANewCard(t *testing.T) {
 	h, globex := newHome(t), newOrg(t)
 	card := globex.card(nil)

@@ -53,7 +53,7 @@ func tend(ctx context.Context, book *partner.Book, told <-chan struct{}, account
 
 // watcher is what the daemon does when its organisation changes.
 func (d *Daemon) watcher() Watcher {
-	w := Watcher{State: d.partnerChanged, Card: d.cardReplaced, Keys: d.keysReplaced, Announced: d.letTake, Now: d.options.Now}
+	w := Watcher{State: d.partnerChanged, Shut: d.shutOut, Card: d.cardReplaced, Keys: d.keysReplaced, Announced: d.letTake, Now: d.options.Now}
 	if seam := d.options.Seam; seam != nil {
 		w.Seam = func(p partner.Point) { seam(exchange.Point(p)) }
 	}

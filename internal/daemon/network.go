@@ -65,16 +65,17 @@ func (d *Daemon) connected(node record.NodeID, up bool) {
 	})
 }
 
-// partnerChanged drops who may not be connected any more, and wakes what
-// waited for a partner to be let in again.
+// shutOut drops a node that may not be connected any more.
+func (d *Daemon) shutOut(node record.NodeID) {
+	if d.Exchange != nil { // else nobody is connected yet
+		d.Host.Drop(node)
+	}
+}
+
+// partnerChanged wakes what waited for a partner to be let in again.
 func (d *Daemon) partnerChanged(p partner.Partner) {
 	if d.Exchange == nil {
 		return
-	}
-	if p.State != partner.Active {
-		for _, node := range p.Card.Body.Nodes {
-			d.Host.Drop(node)
-		}
 	}
 	d.Exchange.PartnerChanged(p.Org)
 }

@@ -73,6 +73,7 @@ func Init(ctx context.Context, path, name string, keys *crypto.Keyring, keyring,
 // functions may be nil.
 type Watcher struct {
 	State func(partner.Partner) // a partner's state
+	Shut  func(record.NodeID)   // a node that is not let in any more
 	Card  func()                // our card
 	Keys  func() error          // our keys: before the card that lists them
 	Seam  func(partner.Point)   // where a change of keys is
@@ -102,7 +103,7 @@ func Open(ctx context.Context, dir statedir.Dir, c config.Config, keys *crypto.K
 	}
 	o.Events = &event.Log{Journal: o.Store, Now: o.now, Retain: c.Retain.Events}
 	o.Book, err = partner.Open(ctx, partner.Config{
-		Journal: o.Store, Keys: keys, Now: o.now, IsPrivate: p2p.IsPrivate, OnState: w.State, OnChange: o.tellOfPartner, OnOwn: exchange.AnchorCard, OnCard: w.Card,
+		Journal: o.Store, Keys: keys, Now: o.now, IsPrivate: p2p.IsPrivate, OnState: w.State, OnShut: w.Shut, OnChange: o.tellOfPartner, OnOwn: exchange.AnchorCard, OnCard: w.Card,
 		OnKeys: w.Keys, Save: dir.WriteKeyring, Seam: w.Seam,
 	})
 	if err != nil {
