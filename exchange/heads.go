@@ -134,17 +134,19 @@ func numbered(tx blobstore.ReadTx, org record.OrgID, manifest record.RecordID) (
 	return getRecord(tx, recordKey(t.ID))
 }
 
-// takeHeads compares what a partner says with what is known here. told is what
-// we said along with the call that this answers; nil if the partner called.
+// takeHeads compares what a partner says with what is known here. card is the
+// one in its hello, which holds, but may not have been taken yet. told is what we
+// said along with the call that this answers; nil if the partner called.
 // When it returns without an error, whatever had to be done is durable.
-func (x *Exchange) takeHeads(ctx context.Context, from record.OrgID, h hello, told *record.Heads) error {
+func (x *Exchange) takeHeads(ctx context.Context, from record.OrgID, h hello, card record.Signed[record.Card], told *record.Heads) error {
 	_, cardID, err := record.SignerOf(h.Heads)
 	if err != nil {
 		return err
 	}
-	card, err := x.Book.Card(ctx, cardID)
-	if err != nil {
-		return err
+	if cardID != card.ID() {
+		if card, err = x.Book.Card(ctx, cardID); err != nil {
+			return err
+		}
 	}
 	theirs, err := record.OpenHeads(h.Heads, card)
 	if err != nil {

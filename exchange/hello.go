@@ -49,7 +49,8 @@ func (x *Exchange) Call(ctx context.Context, p partner.Partner) error { return x
 func (x *Exchange) ServeHello(ctx context.Context, s Stream) {
 	x.serve(ctx, s, func(from partner.Partner, l *link) {
 		has, err := x.takeHello(ctx, from.Org, l, nil)
-		if err == nil {
+		later := record.KindOf(err) == record.Quota
+		if err == nil || later {
 			_, err = x.sendHello(ctx, l, from.Org, has)
 		}
 		if err != nil {
@@ -57,8 +58,10 @@ func (x *Exchange) ServeHello(ctx context.Context, s Stream) {
 			s.Reset()
 			return
 		}
-		if !has.IsZero() && has != x.Book.Self().ID() {
-			x.wake(from.Org, callWork) // to hear that the newer one has come
+		// To get the cards that were not taken yet, or to hear that the newer one
+		// of ours has come.
+		if later || !has.IsZero() && has != x.Book.Self().ID() {
+			x.wake(from.Org, callWork)
 		}
 	})
 }
@@ -94,7 +97,8 @@ func (x *Exchange) sendHello(ctx context.Context, l *link, to record.OrgID, has 
 // takeHello learns what the partner says of itself, and which card of ours it
 // has. The connection vouches that one of its nodes says it; the signatures of
 // cards and heads vouch for the rest. told is what we said along with the call
-// that this answers; nil if the partner called.
+// that this answers; nil if the partner called. An error of kind Quota says that
+// all was taken but cards, for which it is to be called again.
 func (x *Exchange) takeHello(ctx context.Context, from record.OrgID, l *link, told *record.Heads) (has record.RecordID, err error) {
 	var h hello
 	if err := l.expect(frameHello, &h); err != nil {
@@ -110,17 +114,15 @@ func (x *Exchange) takeHello(ctx context.Context, from record.OrgID, l *link, to
 	if err != nil {
 		return has, err
 	}
-	if err := x.learn(ctx, from, opened); err != nil {
-		return has, err
-	}
-	if err := x.Book.LearnHistory(ctx, from, h.History); err != nil {
-		return has, err
+	later := x.learn(ctx, from, opened, h.History)
+	if later != nil && record.KindOf(later) != record.Quota {
+		return has, later
 	}
 	if err := x.toldCard(ctx, from, h.Has); err != nil {
 		return has, err
 	}
 	x.wards.set(from, h.Unanchored)
-	if err := x.takeHeads(ctx, from, h, told); err != nil {
+	if err := x.takeHeads(ctx, from, h, opened.Card, told); err != nil {
 		x.raise(ctx, from, err)
 		return has, err
 	}
@@ -128,13 +130,26 @@ func (x *Exchange) takeHello(ctx context.Context, from record.OrgID, l *link, to
 		return has, err
 	}
 	x.heard(from)
-	return h.Has, nil
+	return h.Has, later
 }
 
-// learn takes over a partner's card and presence. What does not hold is not
+// learn takes over a partner's card, with those before it, and its presence.
+// An error of kind Quota says that they hold, but are too many for now.
+func (x *Exchange) learn(ctx context.Context, from record.OrgID, file record.OpenedCardFile, history []record.Envelope) error {
+	err := x.learnFile(ctx, from, file)
+	if err == nil {
+		err = x.Book.LearnHistory(ctx, from, history)
+	}
+	if record.KindOf(err) == record.Quota {
+		x.tellOfBound(ctx, from, "a partner brings new cards faster than they are taken: what it signs under those waits")
+	}
+	return err
+}
+
+// learnFile takes over a partner's card and presence. What does not hold is not
 // taken; but if the card was accepted before, it is the partner that we know,
 // whose clock is wrong, or whose state is an older copy of itself.
-func (x *Exchange) learn(ctx context.Context, from record.OrgID, file record.OpenedCardFile) error {
+func (x *Exchange) learnFile(ctx context.Context, from record.OrgID, file record.OpenedCardFile) error {
 	err := x.Book.Learn(ctx, from, file)
 	switch {
 	case err == nil:

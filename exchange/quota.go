@@ -39,18 +39,27 @@ func over(quota string, beyond bool) error {
 	return &quotaError{quota, refusedError{refusal{Reason: reasonQuota, Retry: !beyond}}}
 }
 
-// warnOfQuota raises an alarm about a partner that is at a bound, once an hour:
-// it is for people to say whether it shall have more.
+// warnOfQuota tells people of a partner that is at its quota: it is for them to
+// say whether it shall have more.
 func (x *Exchange) warnOfQuota(ctx context.Context, org record.OrgID, err error) {
 	var q *quotaError
-	if !errors.As(err, &q) || !x.guests.mayWarn(org, x.Now()) {
+	if !errors.As(err, &q) {
 		return
 	}
 	text := "a partner is at its quota " + q.quota + ": what it sends is refused until there is room"
 	if !q.Retry {
 		text = "a partner offers more than its whole quota " + q.quota + ": that is refused for good"
 	}
-	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error { return x.alarm(tx, org, record.TransferID{}, text) })
+	x.tellOfBound(ctx, org, text)
+}
+
+// tellOfBound raises an alarm about a partner that is at a bound, of whatever
+// sort, unless one was raised within an hour.
+func (x *Exchange) tellOfBound(ctx context.Context, org record.OrgID, text string) {
+	if !x.guests.mayWarn(org, x.Now()) {
+		return
+	}
+	err := x.Journal.Update(ctx, func(tx blobstore.Tx) error { return x.alarm(tx, org, record.TransferID{}, text) })
 	if err != nil && ctx.Err() == nil {
 		x.Log.Error("couldn't keep an alarm", "what", text, "error", err)
 	}

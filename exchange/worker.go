@@ -171,6 +171,8 @@ func (r Retry) pauses() *backoff.ExponentialBackOff {
 // news, and nonsense that it says is not our failure.
 func (x *Exchange) logFailure(org record.OrgID, w work, err error) {
 	switch kind := record.KindOf(err); {
+	case kind == record.Quota: // people were told
+		x.Log.Debug("couldn't take all that a partner brings", "work", string(w), "error", err)
 	case kind == record.Unavailable, kind == record.Timeout, kind == record.Refused, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		x.Log.Debug("couldn't reach a partner", "work", string(w), "error", err)
 	case kind == record.Invalid:

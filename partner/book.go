@@ -19,7 +19,8 @@ type Config struct {
 	// IsPrivate tells whether an address leads into a private network.
 	IsPrivate func(addr string) bool
 	// OnState is called after a partner's state has changed, from the
-	// goroutine that noticed and with no lock held; nil calls nothing.
+	// goroutine that noticed. It may read the book, and must not change it; nil
+	// calls nothing.
 	OnState func(Partner)
 	// OnShut is called, likewise, for each node that the gate let in and does
 	// not any more: its partner is not active, or has a newer card without it.
@@ -53,12 +54,16 @@ type Book struct {
 	renewing  sync.Mutex // lets one new card of ours be made at a time
 	reloading sync.Mutex // lets one reload at a time read the journal and tell the book
 
+	learning sync.Mutex // lets one new card of a partner be taken at a time; guards paces
+	paces    paces
+
 	mu      sync.RWMutex // guards what follows
 	self    record.Signed[record.Card]
 	byOrg   map[record.OrgID]entry
 	byNode  map[record.NodeID]record.OrgID
 	byAlias map[string]record.OrgID
-	cards   map[record.RecordID]record.Signed[record.Card] // verified ones
+	cards   map[record.RecordID]record.Signed[record.Card] // our own and each partner's, as they are now
+	older   map[record.RecordID]record.Signed[record.Card] // some that were read from the journal, verified
 
 	presence []record.Signed[record.Presence] // our own, as signed last
 }
@@ -72,7 +77,7 @@ type entry struct {
 
 // Open reads the book.
 func Open(ctx context.Context, c Config) (*Book, error) {
-	b := &Book{Config: c, cards: map[record.RecordID]record.Signed[record.Card]{}}
+	b := &Book{Config: c, paces: paces{}, older: map[record.RecordID]record.Signed[record.Card]{}}
 	if err := alignStandings(ctx, c.Journal); err != nil {
 		return b, err
 	}
@@ -163,7 +168,7 @@ func (b *Book) replace(self record.Signed[record.Card], rows []rawRow) (changed 
 	}
 	b.Keys.Adopt(self)
 	b.self = self
-	b.cards[self.ID()] = self
+	b.cards = map[record.RecordID]record.Signed[record.Card]{self.ID(): self}
 	b.byOrg = map[record.OrgID]entry{}
 	b.byNode = map[record.NodeID]record.OrgID{}
 	b.byAlias = map[string]record.OrgID{}
@@ -270,10 +275,17 @@ func (b *Book) MayDial(node record.NodeID, addr string) bool {
 	return p.Private || !b.IsPrivate(addr)
 }
 
+// maxOlder is how many older cards are kept in memory, of some 100 KiB at most,
+// so that records under one that was just replaced don't each read it again.
+const maxOlder = 64
+
 // Card finds any card, of a partner or our own, that was ever accepted here.
 func (b *Book) Card(ctx context.Context, id record.RecordID) (record.Signed[record.Card], error) {
 	b.mu.RLock()
 	card, ok := b.cards[id]
+	if !ok {
+		card, ok = b.older[id]
+	}
 	b.mu.RUnlock()
 	if ok {
 		return card, nil
@@ -287,6 +299,12 @@ func (b *Book) Card(ctx context.Context, id record.RecordID) (record.Signed[reco
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.cards[id] = card
+	if len(b.older) >= maxOlder {
+		for any := range b.older {
+			delete(b.older, any)
+			break
+		}
+	}
+	b.older[id] = card
 	return card, nil
 }

@@ -26,8 +26,8 @@ var errWouldAdd = errors.New("the card would be accepted")
 // changes nothing.
 func (b *Book) MayAdd(ctx context.Context, file record.OpenedCardFile, alias string) error {
 	add := b.adding(file, alias)
-	_, err := b.accept(ctx, file, func(tx blobstore.Tx, r *row, known bool) error {
-		if err := add(tx, r, known); err != nil {
+	_, err := b.accept(ctx, file, func(tx blobstore.Tx, r *row, known, fresh bool) error {
+		if err := add(tx, r, known, fresh); err != nil {
 			return err
 		}
 		return errWouldAdd
@@ -39,8 +39,8 @@ func (b *Book) MayAdd(ctx context.Context, file record.OpenedCardFile, alias str
 }
 
 // adding completes the row of a card that a person accepts under an alias.
-func (b *Book) adding(file record.OpenedCardFile, alias string) func(tx blobstore.Tx, r *row, known bool) error {
-	return func(tx blobstore.Tx, r *row, known bool) error {
+func (b *Book) adding(file record.OpenedCardFile, alias string) func(tx blobstore.Tx, r *row, known, fresh bool) error {
+	return func(tx blobstore.Tx, r *row, known, _ bool) error {
 		if !known || r.State == Removed {
 			r.Added, r.State = b.Now().UnixMilli(), Active
 			if alias != "" {
@@ -81,26 +81,54 @@ func checkAliasOf(tx blobstore.Tx, r *row, alias string) error {
 }
 
 // Learn takes over a card and presences that an active partner sent of itself
-// over an authenticated connection.
+// over an authenticated connection. An error of kind Quota says that they hold,
+// and that the card is refused for now, since the partner brings too many.
 func (b *Book) Learn(ctx context.Context, org record.OrgID, file record.OpenedCardFile) error {
 	if file.Card.Body.Org != org {
 		return record.Errorf(record.Refused, "a partner sent another organisation's card")
 	}
-	if known, err := b.ByOrg(org); err == nil && known.State == Active && known.has(file) {
+	known, err := b.ByOrg(org)
+	if err == nil && known.State == Active && known.has(file) {
 		return nil // as on most connects
 	}
-	_, err := b.accept(ctx, file, func(_ blobstore.Tx, r *row, known bool) error {
-		if !known || r.State != Active {
-			return errNotActive()
+	if err == nil && known.Card.ID() == file.Card.ID() {
+		_, err := b.accept(ctx, file, func(_ blobstore.Tx, r *row, known, _ bool) error { return r.mayLearn(known) })
+		return err
+	}
+	return b.learnCard(ctx, org, file)
+}
+
+// mayLearn tells whether the row is there, and of an active partner.
+func (r *row) mayLearn(known bool) error {
+	if !known || r.State != Active {
+		return errNotActive()
+	}
+	return nil
+}
+
+// learnCard is Learn of a new card, at the partner's pace.
+func (b *Book) learnCard(ctx context.Context, org record.OrgID, file record.OpenedCardFile) error {
+	b.learning.Lock()
+	defer b.learning.Unlock()
+	now, spent := b.Now(), 0
+	_, err := b.accept(ctx, file, func(_ blobstore.Tx, r *row, known, fresh bool) error {
+		spent = 0
+		if err := r.mayLearn(known); err != nil || !fresh {
+			return err // by another hello, a moment ago
 		}
-		return nil
+		spent = 1
+		return b.paces.check(org, spent, now)
 	})
+	if err == nil {
+		b.paces.spend(org, spent, now)
+	}
 	return err
 }
 
 // accept checks a card file and writes it, once more has agreed and completed
-// the row; an identical row is not written again.
-func (b *Book) accept(ctx context.Context, file record.OpenedCardFile, more func(tx blobstore.Tx, r *row, known bool) error) (Partner, error) {
+// the row; an identical row is not written again. more is told whether there
+// was a row, and whether the card is a new one.
+func (b *Book) accept(ctx context.Context, file record.OpenedCardFile, more func(tx blobstore.Tx, r *row, known, fresh bool) error) (Partner, error) {
 	card := file.Card
 	if err := b.checkCard(card); err != nil {
 		return Partner{}, err
@@ -127,7 +155,7 @@ func (b *Book) accept(ctx context.Context, file record.OpenedCardFile, more func
 		if err := r.take(file, known); err != nil {
 			return err
 		}
-		if err := more(tx, &r.row, known); err != nil {
+		if err := more(tx, &r.row, known, fresh); err != nil {
 			return err
 		}
 		if fresh {

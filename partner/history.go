@@ -45,7 +45,9 @@ func (b *Book) History(ctx context.Context, has record.RecordID) ([]record.Envel
 
 // LearnHistory keeps cards of a partner that came before the one that is
 // known, newest first. Each must be the one that the card after it names, so
-// that none gets in beside them; what is known already ends the list.
+// that none gets in beside them; what is known already ends the list. All are
+// taken, or none: an error of kind Quota says that they hold, and are refused
+// for now.
 func (b *Book) LearnHistory(ctx context.Context, org record.OrgID, history []record.Envelope) error {
 	p, err := b.ByOrg(org)
 	if err != nil {
@@ -72,14 +74,33 @@ func (b *Book) LearnHistory(ctx context.Context, org record.OrgID, history []rec
 	if len(fresh) == 0 {
 		return nil
 	}
-	return b.Journal.Update(ctx, func(tx blobstore.Tx) error {
-		for _, card := range fresh {
+	return b.keepCards(ctx, org, fresh)
+}
+
+// keepCards keeps older cards of a partner, at its pace.
+func (b *Book) keepCards(ctx context.Context, org record.OrgID, cards []record.Signed[record.Card]) error {
+	b.learning.Lock()
+	defer b.learning.Unlock()
+	now, spent := b.Now(), 0
+	err := b.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		spent = 0
+		for _, card := range cards {
+			if _, err := tx.Get(cardKey(tx, card.ID())); err == nil {
+				continue // by another hello, a moment ago
+			} else if record.KindOf(err) != record.NotFound {
+				return err
+			}
+			spent++
 			if err := tx.Set(cardKey(tx, card.ID()), card.Bytes()); err != nil {
 				return err
 			}
 		}
-		return nil
+		return b.paces.check(org, spent, now)
 	})
+	if err == nil {
+		b.paces.spend(org, spent, now)
+	}
+	return err
 }
 
 // Has names the partner's card, to be told to it; the zero id if the card
