@@ -43,7 +43,7 @@ func (q *Queue) watchFinal(ctx context.Context, is record.Beacon) error {
 	switch {
 	case was.Hash.IsZero(), was.ChainID != q.Chain.Where().ChainID:
 		if is.Hash.IsZero() {
-			q.final = is
+			q.setFinal(is)
 			return nil
 		}
 		return q.keepFinal(ctx, is, func(blobstore.Tx) error { return nil })
@@ -66,7 +66,7 @@ func (q *Queue) watchFinal(ctx context.Context, is record.Beacon) error {
 		}
 		q.blind = false
 		if now.Hash == was.Hash {
-			q.final = is
+			q.setFinal(is)
 			return nil
 		}
 	}
@@ -85,7 +85,7 @@ func (q *Queue) keepFinal(ctx context.Context, is record.Beacon, also func(tx bl
 		return also(tx)
 	})
 	if err == nil {
-		q.final = is
+		q.setFinal(is)
 	}
 	return err
 }
@@ -106,12 +106,17 @@ func (q *Queue) seeBehind(ctx context.Context, is record.Beacon) error {
 // restart does not forget it. Until the chain answers, records name it: it may
 // be away for long.
 func (q *Queue) recall(ctx context.Context) error {
+	var last record.Beacon
 	err := q.Journal.View(ctx, func(tx blobstore.ReadTx) error {
-		_, err := get(tx, keyFinal, &q.final)
+		_, err := get(tx, keyFinal, &last)
 		return err
 	})
-	if err == nil && q.final.ChainID == q.Chain.Where().ChainID {
-		q.setBeacon(q.final)
+	if err != nil {
+		return err
 	}
-	return err
+	q.setFinal(last)
+	if last.ChainID == q.Chain.Where().ChainID {
+		q.setBeacon(last)
+	}
+	return nil
 }

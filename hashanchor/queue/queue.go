@@ -126,7 +126,6 @@ type Queue struct {
 	retry  *backoff.ExponentialBackOff
 	sent   map[int64]time.Time // when this process last sent a batch's transaction
 	next   blobstore.Key       // where the next look at pushed proofs begins
-	final  record.Beacon       // the highest block that the chain has called final; zero if none
 	behind bool                // an alarm was raised that it is below that now
 	blind  bool                // it was logged that blocks can't be compared
 	short  bool                // an alarm was raised that an account has too little
@@ -137,7 +136,8 @@ type Queue struct {
 
 	mu     sync.Mutex // guards what follows
 	beacon record.Beacon
-	fault  error // what keeps the queue from going on, nil if nothing does
+	final  record.Beacon // the highest block that the chain has called final; zero if none. Run alone writes it
+	fault  error         // what keeps the queue from going on, nil if nothing does
 }
 
 // Open makes a queue. It asks neither journal nor chain; Run does.
@@ -177,6 +177,21 @@ func (q *Queue) Beacon() record.Beacon {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.beacon
+}
+
+// Final is the highest block that the chain has called final, as far as the
+// queue remembers; zero if it knows none. The beacon is below it while the
+// chain, or its endpoint, is. It never blocks.
+func (q *Queue) Final() record.Beacon {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.final
+}
+
+func (q *Queue) setFinal(b record.Beacon) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.final = b
 }
 
 func (q *Queue) setBeacon(b record.Beacon) {

@@ -302,3 +302,24 @@ func TestTheLastFinalBlockIsKnownWhileTheChainIsAway(t *testing.T) {
 		}
 	})
 }
+
+func TestTheHighestFinalBlockIsKnownWhileAnEndpointIsBehind(t *testing.T) {
+	in(t, func(w *world) {
+		stop := w.chain.run()
+		w.start(nil)
+		defer func() { w.stop() }()
+		w.add(0, 1)
+		w.await(0, queue.Final)
+		stop()
+		for _, name := range []string{"before", "after"} {
+			highest := w.queue.Final()
+			w.chain.set(func() { w.chain.behind += 4 })
+			<-time.After(time.Minute) // virtual
+			if b, is := w.queue.Beacon(), w.queue.Final(); b.Block >= is.Block || is != highest || is.Hash.IsZero() {
+				t.Errorf("%s a restart the highest is %+v, was %+v, and the endpoint has come to %+v", name, is, highest, b)
+			}
+			w.restart()
+			synctest.Wait()
+		}
+	})
+}
