@@ -106,6 +106,19 @@ func (c *Chain) final(ctx context.Context, e *endpoint) (block, error) {
 	return b, err
 }
 
+// finalBeacon is the last final block; zero if there is none yet.
+func (c *Chain) finalBeacon(ctx context.Context, e *endpoint) (record.Beacon, error) {
+	chainID, err := e.chain(ctx)
+	if err != nil {
+		return record.Beacon{}, err
+	}
+	final, err := c.final(ctx, e)
+	if err != nil || final.Hash.IsZero() {
+		return record.Beacon{}, err
+	}
+	return final.beacon(chainID), nil
+}
+
 // saidNo tells an answer that there is no such block from no answer.
 func saidNo(err error) bool {
 	var n nodeError
@@ -123,11 +136,7 @@ func (c *Chain) Head(ctx context.Context) (hashanchor.Head, error) {
 }
 
 func (c *Chain) head(ctx context.Context, e *endpoint) (hashanchor.Head, error) {
-	chainID, err := e.chain(ctx)
-	if err != nil {
-		return hashanchor.Head{}, err
-	}
-	final, err := c.final(ctx, e) // before the newest, so that it is below it
+	final, err := c.finalBeacon(ctx, e) // before the newest, so that it is below it
 	if err != nil {
 		return hashanchor.Head{}, err
 	}
@@ -142,11 +151,7 @@ func (c *Chain) head(ctx context.Context, e *endpoint) (hashanchor.Head, error) 
 	if err := e.call(ctx, &nonce, "eth_getTransactionCount", c.account(), atBlock(head)); err != nil {
 		return hashanchor.Head{}, err
 	}
-	h := hashanchor.Head{Block: int64(*head.Number), Nonce: int64(nonce)}
-	if !final.Hash.IsZero() {
-		h.Final = final.beacon(chainID)
-	}
-	return h, nil
+	return hashanchor.Head{Block: int64(*head.Number), Nonce: int64(nonce), Final: final}, nil
 }
 
 // deployed tells whether the contract stands at its address. Other code there

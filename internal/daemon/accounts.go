@@ -41,7 +41,7 @@ func (d *Daemon) tendAccounts(ctx context.Context) (more bool, err error) {
 		return chain != nil, err // without a chain nobody knows what it holds
 	}
 	defer chain.Close()
-	rest, err := chain.Sweep(ctx, signers[0].Account())
+	rest, err := chain.Sweep(ctx, signers[0].Account(), d.Queue().Final(), time.UnixMilli(d.Book.Self().Body.Created))
 	if err != nil || rest != evm.Gone {
 		return true, err
 	}
