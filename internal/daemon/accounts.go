@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"dxd/blobstore"
@@ -21,31 +22,46 @@ func (d *Daemon) accountsOf(tx blobstore.ReadTx, id record.RecordID) ([]record.A
 	return d.Exchange.AccountsOf(tx, id)
 }
 
-// tendAccounts drops the oldest account that nothing needs any more. Before
-// that it hands over what it holds, since its key is all that can move it. It
-// tells whether there is an older one at all.
+// tendAccounts drops the oldest account that nothing needs any more, and whose
+// coin is gone for good: its key is all that can move it, so it hands it over
+// first. One that has to stay holds up no other. It tells whether there is one
+// that may be through soon.
 func (d *Daemon) tendAccounts(ctx context.Context) (more bool, err error) {
 	signers := d.Keys.AccountSigners()
 	if len(signers) < 2 {
 		return false, nil
 	}
-	if time.Since(time.UnixMilli(d.Book.Self().Body.Created)) < settled {
+	created := time.UnixMilli(d.Book.Self().Body.Created)
+	if time.Since(created) < settled {
 		return true, nil
 	}
+	var errs []error
+	for i := len(signers) - 1; i > 0; i-- {
+		rest, err := d.emptyAccount(ctx, signers[:i+1], created)
+		if rest == evm.Gone {
+			err = d.Book.Drop(ctx, crypto.RoleAccount, signers[i].Account().String())
+		}
+		more, errs = more || rest != evm.Kept, append(errs, err)
+		if rest == evm.Gone {
+			break // the card is new now, and has to settle again
+		}
+	}
+	return more, errors.Join(errs...)
+}
+
+// emptyAccount has the last account hand what it holds to the first, unless it
+// is needed. What it was paid up to now, as our card says, counts.
+func (d *Daemon) emptyAccount(ctx context.Context, signers []*crypto.AccountSigner, since time.Time) (evm.Rest, error) {
 	needed, err := d.needsAccount(ctx, signers)
 	if err != nil || needed {
-		return true, err
+		return evm.Fresh, err
 	}
 	chain, err := newChain(d.anchor(), signers[len(signers)-1])
 	if err != nil || chain == nil {
-		return chain != nil, err // without a chain nobody knows what it holds
+		return evm.Kept, err // without a chain nobody knows what it holds
 	}
 	defer chain.Close()
-	rest, err := chain.Sweep(ctx, signers[0].Account(), d.Queue().Final(), time.UnixMilli(d.Book.Self().Body.Created))
-	if err != nil || rest != evm.Gone {
-		return true, err
-	}
-	return true, d.Book.Drop(ctx, crypto.RoleAccount, signers[len(signers)-1].Account().String())
+	return chain.Sweep(ctx, signers[0].Account(), d.Queue().Final(), since)
 }
 
 // needsAccount tells whether the last account has to anchor something yet.

@@ -173,7 +173,7 @@ func (o *Organisation) examineRotation(ctx context.Context) (checks []Check) {
 		case role == crypto.RoleSigning:
 			checks = append(checks, healthy(name, "the older one, which signs nothing any more, goes with the next card (`dxd card renew`)"))
 		case role == crypto.RoleAccount:
-			checks = append(checks, healthy(name, "the older one, %s, anchors what was signed before it was replaced, and then hands over what it holds",
+			checks = append(checks, healthy(name, "the older one, %s, anchors what was signed before it was replaced, hands over what it holds, and goes once all endpoints of anchor.rpc show that",
 				o.Keys.Keys(role)[1]))
 		case role == crypto.RoleNode:
 			checks = append(checks, healthy(name, "%s is announced, and serves once these partners have taken card %d: %s (`dxd key rotate node --now` does not wait)",

@@ -189,6 +189,28 @@ func TestAnAccountThatIsRotatedLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+// An endpoint that does not answer says of no account that nothing is left.
+func TestAnAccountThatHasToStayHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	a := party.NewOrg(t, "alpha")
+	c := party.NewChain(t, a)
+	a.AnchorAt(c.URL)
+	a.Config["anchor.rpc"] = fmt.Sprintf("[%q, %q]", c.URL, fmt.Sprintf("http://127.0.0.1:%d", party.FreePort(t)))
+	a.Start()
+	for older := range 2 {
+		rotated, err := a.RotateKey(t.Context(), string(crypto.RoleAccount), false)
+		party.Check(t, err)
+		party.Until(t, "the coin on the newest account", func() string {
+			s, err := a.AnchorStatus(t.Context())
+			party.Check(t, err)
+			if s.Account.String() != rotated.Key || len(s.Balance) < 18 || len(s.Older) != older+1 {
+				return fmt.Sprintf("the status is %+v", s)
+			}
+			return ""
+		})
+	}
+}
+
 func TestANodeKeyWaitsForPartnersUnlessTold(t *testing.T) {
 	t.Parallel()
 	a, b := party.NewPair(t)
