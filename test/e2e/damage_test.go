@@ -29,14 +29,15 @@ func flipAt(at int64) func(*testing.T, string) {
 		party.Check(t, err)
 		info, err := f.Stat()
 		party.Check(t, err)
+		from := at
 		if at < 0 {
-			at += info.Size()
+			from += info.Size()
 		}
 		b := make([]byte, 1)
-		_, err = f.ReadAt(b, at)
+		_, err = f.ReadAt(b, from)
 		party.Check(t, err)
 		b[0] ^= 1
-		_, err = f.WriteAt(b, at)
+		_, err = f.WriteAt(b, from)
 		party.Check(t, err)
 		party.Check(t, f.Close())
 	}
