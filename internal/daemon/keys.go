@@ -18,6 +18,11 @@ import (
 // no more than that since a machine's clock jumps when it was asleep.
 const keyPace = time.Hour
 
+// accountsPatience bounds one look at older accounts: an endpoint that takes a
+// transaction and never shows it in a block must not keep the card from being
+// renewed. To hand over once more what was handed over already does no harm.
+const accountsPatience = 10 * time.Minute
+
 // keepKeys does with keys and card what is due, until ctx ends.
 func (d *Daemon) keepKeys(ctx context.Context) error {
 	return tend(ctx, d.Book, d.Store.Watch(ctx, partner.KeyPrefix), d.tendAccounts, d.anchor().Interval, d.log)
@@ -40,7 +45,9 @@ func tend(ctx context.Context, book *partner.Book, told <-chan struct{}, account
 			log.Error("couldn't tend to keys and card", "error", err)
 		}
 		wait := min(keyPace, max(time.Minute, time.Until(book.Due())))
-		more, err := accounts(ctx)
+		within, cancel := context.WithTimeout(ctx, accountsPatience)
+		more, err := accounts(within)
+		cancel()
 		if err != nil && ctx.Err() == nil {
 			log.Warn("couldn't let go of an older account yet", "error", err)
 		}
