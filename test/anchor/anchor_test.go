@@ -44,12 +44,16 @@ type node struct {
 // onEach runs a test on each client, which takes a block for final that has
 // depth others on top.
 func onEach(t *testing.T, depth int64, test func(t *testing.T, n *node)) {
+	t.Parallel()
 	for name, launch := range clients() {
 		t.Run(name, func(t *testing.T) { test(t, newNode(t, launch, depth)) })
 	}
 }
 
+// newNode is a node with a chain of its own. Its test runs beside others, since
+// all of them mostly wait for blocks.
 func newNode(t *testing.T, launch launcher, depth int64) *node {
+	t.Parallel()
 	keys, err := crypto.Generate()
 	must(t, err)
 	n := &node{t: t, dir: t.TempDir(), depth: depth, keys: keys}
