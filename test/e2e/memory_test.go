@@ -14,7 +14,7 @@ const envMemory = "DXD_E2E_MEMORY_MIB"
 
 const (
 	maxMemory = 150 << 20        // bytes of RssAnon + RssShmem
-	maxReady  = 15 * time.Second // a second is meant; machines that build and test are slow
+	maxReady  = 5 * time.Second // a second is meant; machines that build and test are slow
 )
 
 func TestMemoryDoesNotGrowWithADocument(t *testing.T) {
