@@ -13,7 +13,7 @@ import (
 const envMemory = "DXD_E2E_MEMORY_MIB"
 
 const (
-	maxMemory = 150 << 20        // bytes of RssAnon + RssShmem
+	maxMemory = 150 << 20       // bytes of RssAnon + RssShmem
 	maxReady  = 5 * time.Second // a second is meant; machines that build and test are slow
 )
 
