@@ -274,16 +274,6 @@ func (x *Exchange) unlessErased(ctx context.Context, id record.TransferID, err e
 	return err
 }
 
-// isHere tells whether the document is to be here.
-func (x *Exchange) isHere(tx blobstore.ReadTx, id record.TransferID) (bool, error) {
-	t, err := getItem(tx, id)
-	if err != nil {
-		return false, err
-	}
-	v, err := x.view(tx, t)
-	return err == nil && v.checkHere() == nil, err
-}
-
 // noteChecked notes what came of a payload. The first time that it is damaged
 // is an alarm; one that holds again, after a restore, is no longer known as damaged.
 func (x *Exchange) noteChecked(ctx context.Context, id record.TransferID, damage error) error {
@@ -304,8 +294,10 @@ func (x *Exchange) noteChecked(ctx context.Context, id record.TransferID, damage
 		if damage == nil {
 			return tx.Delete(key)
 		}
-		if here, err := x.isHere(tx, id); !here || err != nil {
-			return err // it was erased meanwhile
+		_, err := x.viewHere(tx, id)
+		switch record.KindOf(err) {
+		case record.NotFound, record.Gone, record.Conflict:
+			return nil // it was erased meanwhile
 		}
 		if err := tx.Set(key, []byte(bigEndian(x.Now().UnixMilli()))); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"dxd/blobstore"
 	"dxd/event"
 	"dxd/exchange"
 	"dxd/record"
@@ -110,6 +111,23 @@ func TestADamagedPayloadIsAnAlarmOnce(t *testing.T) {
 	b.erase(ids[0])
 	if broken, err := b.Broken(t.Context(), 10); err != nil || len(broken) != 0 {
 		t.Errorf("what is erased is still broken: %v, %v", broken, err)
+	}
+}
+
+func TestADamagedRowDoesNotStopARound(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	damaged, whole := a.send("bert", []byte("a document")).ID, a.send("bert", []byte("another")).ID
+	a.delivered(damaged)
+	a.delivered(whole)
+	check(t, a.store.Update(t.Context(), func(tx blobstore.Tx) error {
+		return tx.Set("x/t/"+blobstore.Key(damaged[:]), []byte("{"))
+	}))
+	if r := a.checked(exchange.Checking{Every: time.Hour}, ended); r.Payloads != 2 || r.Damaged != 1 {
+		t.Errorf("the round has %+v", r)
+	}
+	if alarms := a.events(event.Alarm); len(alarms) != 1 || alarms[0].ID != damaged {
+		t.Errorf("the alarms are %+v", alarms)
 	}
 }
 

@@ -47,15 +47,8 @@ func (x *Exchange) Content(ctx context.Context, id record.TransferID) (*Content,
 // keptContent reads the row of a transfer whose document is here, and its
 // wrapped file key; of a message in the journal the body.
 func (x *Exchange) keptContent(ctx context.Context, id record.TransferID) (v View, kept []byte, err error) {
-	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
-		t, err := getItem(tx, id)
-		if err != nil {
-			return err
-		}
-		if v, err = x.view(tx, t); err != nil {
-			return err
-		}
-		if err := v.checkHere(); err != nil {
+	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
+		if v, err = x.viewHere(tx, id); err != nil {
 			return err
 		}
 		key := keyKey(id)
@@ -66,6 +59,18 @@ func (x *Exchange) keptContent(ctx context.Context, id record.TransferID) (v Vie
 		return err
 	})
 	return v, kept, err
+}
+
+// viewHere is the transfer, if its document is to be here.
+func (x *Exchange) viewHere(tx blobstore.ReadTx, id record.TransferID) (v View, err error) {
+	t, err := getItem(tx, id)
+	if err != nil {
+		return v, err
+	}
+	if v, err = x.view(tx, t); err == nil {
+		err = v.checkHere()
+	}
+	return v, err
 }
 
 // checkHere tells whether the document is here, and if not, why.
