@@ -57,6 +57,9 @@ type Book struct {
 	learning sync.Mutex // lets one new card of a partner be taken at a time; guards paces
 	paces    paces
 
+	presenting sync.Mutex                       // lets one card file of ours be made at a time; guards presence
+	presence   []record.Signed[record.Presence] // our own, as signed last
+
 	mu      sync.RWMutex // guards what follows
 	self    record.Signed[record.Card]
 	byOrg   map[record.OrgID]entry
@@ -64,8 +67,6 @@ type Book struct {
 	byAlias map[string]record.OrgID
 	cards   map[record.RecordID]record.Signed[record.Card] // our own and each partner's, as they are now
 	older   map[record.RecordID]record.Signed[record.Card] // some that were read from the journal, verified
-
-	presence []record.Signed[record.Presence] // our own, as signed last
 }
 
 // entry is a partner with the journal's bytes that it was read from, which

@@ -2,7 +2,9 @@ package partner_test
 
 import (
 	"context"
+	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -401,6 +403,42 @@ func TestOurCardFileIsSignedAnewOnlyWhenItMust(t *testing.T) {
 	h.now = today.Add(25 * time.Hour)
 	if signed(publicAddr) == second {
 		t.Error("not signed anew after a day")
+	}
+}
+
+func TestNoTwoOfOurPresencesAreOfTheSameTime(t *testing.T) {
+	h := newHome(t)
+	check(t, h.store.Update(t.Context(), func(tx blobstore.Tx) error {
+		_, err := partner.Init(tx, h.keys, "Acme", today)
+		return err
+	}))
+	h.Book = h.open(h.store)
+	h.Now = func() time.Time {
+		runtime.Gosched() // lets whoever else makes a card file go on
+		return today
+	}
+	var made [2][]record.Signed[record.Presence]
+	var callers sync.WaitGroup
+	for i, addr := range []string{publicAddr, otherAddr} {
+		callers.Go(func() {
+			for range 300 {
+				f, err := h.CardFile([]string{addr})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				made[i] = append(made[i], f.Presence...)
+			}
+		})
+	}
+	callers.Wait()
+	at := map[int64]record.RecordID{}
+	for _, p := range slices.Concat(made[:]...) {
+		other, ok := at[p.Body.Created]
+		if ok && other != p.ID() {
+			t.Fatalf("two that differ were made at %d: who has one of them never takes the other", p.Body.Created)
+		}
+		at[p.Body.Created] = p.ID()
 	}
 }
 

@@ -375,24 +375,24 @@ const presencePace = 24 * time.Hour
 // once it serves. They are signed anew only when something changed or a day
 // has passed, so that a partner need not write them down at each connect.
 func (b *Book) CardFile(addresses []string) (record.OpenedCardFile, error) {
+	// Held until these are the last ones: two that are made after the same one
+	// may be of the same time, and a partner that has one would refuse the other,
+	// though it is shown that one for a day.
+	b.presenting.Lock()
+	defer b.presenting.Unlock()
 	card := b.Self()
-	b.mu.RLock()
-	last := b.presence
-	b.mu.RUnlock()
 	file := record.OpenedCardFile{Card: card}
 	for _, node := range card.Body.Nodes {
 		if !slices.Contains(b.Keys.Keys(crypto.RoleNode), node.String()) {
 			continue // its key has just gone, and the card without it comes
 		}
-		p, err := b.presenceOf(card.ID(), node, presenceIn(last, node), addresses)
+		p, err := b.presenceOf(card.ID(), node, presenceIn(b.presence, node), addresses)
 		if err != nil {
 			return record.OpenedCardFile{}, err
 		}
 		file.Presence = append(file.Presence, p)
 	}
-	b.mu.Lock()
 	b.presence = file.Presence
-	b.mu.Unlock()
 	return file, nil
 }
 
