@@ -2,6 +2,8 @@ package badger
 
 import (
 	"errors"
+	"fmt"
+	"math"
 	"os"
 	"syscall"
 
@@ -47,4 +49,14 @@ func preallocate(path string, size int64) error {
 func writeBack(f *os.File, offset, n int64) {
 	const syncFileRangeWrite = 2 // sync_file_range(2)
 	syscall.SyncFileRange(int(f.Fd()), offset, n, syncFileRangeWrite)
+}
+
+// mostMaps is how many maps a process may have (vm.max_map_count).
+func mostMaps() int {
+	text, err := os.ReadFile("/proc/sys/vm/max_map_count")
+	n := 0
+	if _, bad := fmt.Sscan(string(text), &n); err != nil || bad != nil {
+		return math.MaxInt // nobody says
+	}
+	return n
 }

@@ -30,7 +30,15 @@ func tuned(dir string, log *logger) badger.Options {
 	o.Logger = log
 	o.MetricsEnabled = false
 	o.MemTableSize = memTableSize
-	o.BaseTableSize = 512 << 10 // a compaction builds some 13 at a time in memory
+
+	// A compaction builds some 13 tables at a time in memory, of twice the size
+	// of each. As Badger has it, that size doubles with each level that a growing
+	// journal needs; and of a value that is larger than a block it makes three
+	// copies there, each time that the value moves down (docs/decisions/0162).
+	o.BaseTableSize = 1 << 20
+	o.TableSizeMultiplier = 1
+	o.BlockSize = 64 << 10
+
 	o.NumMemtables = 2
 	o.ValueThreshold = valueThreshold
 	o.ValueLogFileSize = 1 << 20 // the least; it stays empty

@@ -2,8 +2,14 @@ package badger
 
 import (
 	"context"
+	"encoding/binary"
+	"log/slog"
 	"testing"
 	"time"
+
+	"github.com/dgraph-io/badger/v4/table"
+	"github.com/dgraph-io/badger/v4/y"
+	"github.com/dgraph-io/ristretto/v2/z"
 
 	"dxd/blobstore"
 )
@@ -46,5 +52,26 @@ func (b builders) largest() (most uint64) {
 		}
 		most = max(most, piece.Allocated())
 		defer b.pool.Return(piece)
+	}
+}
+
+// TestATableIsBuiltInOnePiece builds a table as a compaction does: were a value
+// larger than a block, its copies would make the piece grow.
+func TestATableIsBuiltInOnePiece(t *testing.T) {
+	opt := tuned(t.TempDir(), &logger{slog.New(slog.DiscardHandler)})
+	for _, size := range []int{200, 3 << 10, 50 << 10, 120 << 10} { // the last: messages of many callers
+		all := builders{z.NewAllocatorPool(1)}
+		b := table.NewTableBuilder(table.Options{
+			TableSize: uint64(opt.BaseTableSize), BlockSize: opt.BlockSize, BloomFalsePositive: opt.BloomFalsePositive, AllocPool: all.pool,
+		})
+		for i := uint32(0); !b.ReachedCapacity(); i++ {
+			key := binary.BigEndian.AppendUint32([]byte("row/"), i)
+			b.Add(y.KeyWithTs(key, 1), y.ValueStruct{Value: make([]byte, size)}, 0)
+		}
+		b.Close()
+		if n := all.largest(); n > 2*uint64(opt.BaseTableSize) {
+			t.Errorf("a table of values of %d bytes was built in %d KiB", size, n>>10)
+		}
+		all.pool.Release()
 	}
 }

@@ -426,3 +426,16 @@ func TestCompactionKeepsWhatWasNotDeleted(t *testing.T) {
 		t.Error("would compact again")
 	}
 }
+
+func TestTablesAreCounted(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	defer closeStore(t, s)
+	before, most := s.Tables()
+	writeUntil(t, s, 500<<10, "no table was counted", func() bool {
+		n, _ := s.Tables()
+		return n > before
+	})
+	if most < 256 {
+		t.Errorf("only %d tables may there be", most)
+	}
+}

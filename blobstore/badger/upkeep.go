@@ -1,6 +1,8 @@
 package badger
 
 import (
+	"math"
+	"syscall"
 	"time"
 
 	"dxd/record"
@@ -65,4 +67,16 @@ func (s *Store) Check() error {
 		return errDamaged(err)
 	}
 	return nil
+}
+
+// Tables is how many tables the journal has, of at most 1 MiB each below level
+// 0, and how many it may come to: each is an open file of this process, and a
+// map.
+func (s *Store) Tables() (n, most int) {
+	most = mostMaps()
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
+		most = int(min(uint64(most), uint64(files.Cur), math.MaxInt))
+	}
+	return len(s.db.Tables()), most
 }

@@ -42,7 +42,7 @@ const doctorPatience = 10 * time.Second
 // Examine checks what can be checked without a running daemon: keys, disk and
 // chain.
 func (o *Organisation) Examine(ctx context.Context) []Check {
-	checks := []Check{o.examineKeys(), o.examineDisk()}
+	checks := []Check{o.examineKeys(), o.examineDisk(), examineJournal(o.Store.Tables())}
 	checks = append(checks, o.examineEvents(ctx)...)
 	checks = append(checks, o.examineRotation(ctx)...)
 	checks = append(checks, o.examineStorage(ctx)...)
@@ -96,6 +96,15 @@ func (o *Organisation) examineDisk() Check {
 		return unwell("disk", "full but for the reserve of %d MiB: nothing new is taken", o.Config.Disk.Reserve>>20)
 	}
 	return healthy("disk", "%d MiB free above the reserve of %d MiB", free>>20, o.Config.Disk.Reserve>>20)
+}
+
+// examineJournal warns before the journal has as many tables as the system lets
+// it have: the next would be refused, and with it whatever is to be written.
+func examineJournal(tables, most int) Check {
+	if tables > most/5*4 {
+		return unwell("journal", "%d tables, and this process may have only %d files open and mapped: raise its limit of open files and vm.max_map_count", tables, most)
+	}
+	return healthy("journal", "%d tables", tables)
 }
 
 // examineChain checks that the chain answers, what the account holds, and,
