@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 
+	"dxd/internal/pagecache"
 	"dxd/record"
 )
 
@@ -112,12 +113,17 @@ func handed(r *http.Request) *handedFile {
 	if c.file == nil {
 		return nil
 	}
+	at, err := c.file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return nil
+	}
 	// One byte more than was announced shows that the file is longer.
-	return &handedFile{io.LimitReader(c.file, r.ContentLength+1), c}
+	return &handedFile{io.LimitReader(c.file, r.ContentLength+1), at, c}
 }
 
 type handedFile struct {
 	io.Reader
+	at   int64 // where in the file
 	conn *socketConn
 }
 
@@ -128,6 +134,8 @@ func (h *handedFile) Read(p []byte) (int, error) {
 		return 0, record.Errorf(record.Invalid, "the upload broke off")
 	}
 	n, err := h.Reader.Read(p)
+	pagecache.Passed(h.conn.file, h.at, h.at+int64(n))
+	h.at += int64(n)
 	if err != nil && err != io.EOF {
 		err = record.Errorf(record.Invalid, "couldn't read the document: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"dxd/blobstore"
+	"dxd/internal/pagecache"
 	"dxd/record"
 )
 
@@ -79,8 +80,15 @@ type whole struct {
 }
 
 func (w whole) Size() int64                             { return w.size }
-func (w whole) ReadAt(b []byte, off int64) (int, error) { return w.f.ReadAt(b, off) }
+func (w whole) ReadAt(b []byte, off int64) (int, error) { return readAt(w.f, b, off) }
 func (w whole) Close() error                            { return w.f.Close() }
+
+// readAt reads a payload, which is mostly done from one end to the other.
+func readAt(f *os.File, b []byte, off int64) (int, error) {
+	n, err := f.ReadAt(b, off)
+	pagecache.Passed(f, off, off+int64(n))
+	return n, err
+}
 
 // Remove is blobstore.Files's.
 func (s *Store) Remove(id blobstore.FileID) error {

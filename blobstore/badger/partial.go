@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"dxd/blobstore"
+	"dxd/internal/pagecache"
 	"dxd/record"
 )
 
@@ -31,13 +32,14 @@ type partial struct {
 
 func (p *partial) Size() int64 { return p.size }
 
-func (p *partial) ReadAt(b []byte, off int64) (int, error) { return p.f.ReadAt(b, off) }
+func (p *partial) ReadAt(b []byte, off int64) (int, error) { return readAt(p.f, b, off) }
 
 func (p *partial) Write(b []byte) (int, error) {
 	if err := p.admit(int64(len(b))); err != nil {
 		return 0, err
 	}
 	n, err := p.f.Write(b)
+	pagecache.Passed(p.f, p.size, p.size+int64(n))
 	p.size += int64(n)
 	p.allowance -= int64(n)
 	if err != nil {

@@ -25,7 +25,7 @@ var rooms = []room{
 	{"cmd/dxd", "*", "github.com/spf13/cobra github.com/schollz/progressbar/v3 github.com/klauspost/readahead golang.org/x/term github.com/google/uuid"},
 	{"cmd/dxd-demo", "internal/... client api/apitype record", "github.com/spf13/cobra golang.org/x/term"},
 	{"internal/daemon", "*", "github.com/prometheus/client_golang github.com/cenkalti/backoff/v5 golang.org/x/sync"},
-	{"api", "api/apitype exchange partner event hashanchor hashanchor/queue record", "github.com/danielgtaylor/huma/v2 github.com/coder/websocket github.com/prometheus/client_golang github.com/google/uuid"},
+	{"api", "internal/pagecache api/apitype exchange partner event hashanchor hashanchor/queue record", "github.com/danielgtaylor/huma/v2 github.com/coder/websocket github.com/prometheus/client_golang github.com/google/uuid"},
 	{"api/ffdx", "api/apitype exchange partner event hashanchor/queue record", "github.com/coder/websocket"},
 	{"api/apitype", "record", ""},
 	{"client", "api/apitype record", "github.com/coder/websocket github.com/cenkalti/backoff/v5"},
@@ -38,7 +38,7 @@ var rooms = []room{
 	{"hashanchor", "record", "github.com/transparency-dev/merkle"},
 	{"blobstore", "record", ""},
 	{"blobstore/blobstoretest", "blobstore record", "pgregory.net/rapid"},
-	{"blobstore/badger", "blobstore record", "github.com/dgraph-io/badger/v4 github.com/dgraph-io/ristretto/v2/z golang.org/x/sys"},
+	{"blobstore/badger", "internal/pagecache blobstore record", "github.com/dgraph-io/badger/v4 github.com/dgraph-io/ristretto/v2/z golang.org/x/sys"},
 	{"p2p", "record", "github.com/libp2p github.com/quic-go/quic-go github.com/multiformats golang.org/x/net/ipv4 golang.org/x/sys"},
 	{"crypto", "record", "filippo.io/age filippo.io/hpke github.com/go-json-experiment/json golang.org/x/crypto github.com/decred/dcrd/dcrec/secp256k1/v4"},
 	// That record computes what it names (keys, identifiers, Merkle roots) is
@@ -46,6 +46,7 @@ var rooms = []room{
 	{"record", "", "github.com/ipfs/go-cid github.com/go-json-experiment/json github.com/multiformats/go-multihash github.com/decred/dcrd/dcrec/secp256k1/v4 golang.org/x/crypto/sha3 github.com/transparency-dev/merkle"},
 	{"internal/config", "record", "github.com/pelletier/go-toml/v2"},
 	{"internal/statedir", "record", ""},
+	{"internal/pagecache", "", "golang.org/x/sys"},
 	{"internal/devchain", "record", "github.com/ethereum/go-ethereum github.com/holiman/uint256"},
 	{"test/...", "*", "*"},
 }
