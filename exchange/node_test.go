@@ -39,6 +39,7 @@ type node struct {
 	seam   atomic.Pointer[func(exchange.Point)]
 	wrap   func(exchange.Stream) exchange.Stream // around streams that it opens
 	files  func(blobstore.Files) blobstore.Files // around its payload files, from the next start on
+	rows   func(blobstore.Journal) blobstore.Journal // around its journal, likewise
 	now    func() time.Time
 	hushed atomic.Bool // calls nobody, and so only answers
 	alone  atomic.Bool // has no chain
@@ -117,8 +118,12 @@ func (n *node) begin() {
 	if n.files != nil {
 		files = n.files(files)
 	}
+	rows := blobstore.Journal(n.store)
+	if n.rows != nil {
+		rows = n.rows(rows)
+	}
 	n.Exchange = exchange.Open(exchange.Config{
-		Journal: n.store, Files: files, Keys: n.keys, Book: n.book, Network: opener{n}, Addrs: n.host.Addrs,
+		Journal: rows, Files: files, Keys: n.keys, Book: n.book, Network: opener{n}, Addrs: n.host.Addrs,
 		Beacon: func() record.Beacon { return record.Beacon{} }, CheckState: leadsToABlock, Anchors: func() bool { return !n.alone.Load() }, Now: func() time.Time { return n.now() }, Log: log,
 		Seam: func(p exchange.Point) {
 			if f := n.seam.Load(); f != nil {

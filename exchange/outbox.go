@@ -262,10 +262,19 @@ func (x *Exchange) expireWaiting(ctx context.Context, org record.OrgID, w work, 
 		return untilExpiry(now, soonest), nil
 	}
 	over, soonest, err := x.scanExpiry(ctx, org, w.lane(), now)
+	if err == nil {
+		err = x.expire(ctx, org, w, over)
+	}
 	if err != nil {
-		self.expires(0)
+		self.expires(0) // the next step looks once more
 		return never, err
 	}
+	self.expires(soonest)
+	return untilExpiry(now, soonest), nil
+}
+
+// expire ends these transfers, whose time is over.
+func (x *Exchange) expire(ctx context.Context, org record.OrgID, w work, over []record.TransferID) error {
 	for _, id := range over {
 		err := x.giveUp(ctx, id, Failed, reasonExpired)
 		switch record.KindOf(err) {
@@ -274,11 +283,10 @@ func (x *Exchange) expireWaiting(ctx context.Context, org record.OrgID, w work, 
 			continue
 		}
 		if err != nil {
-			return never, err
+			return err
 		}
 	}
-	self.expires(soonest)
-	return untilExpiry(now, soonest), nil
+	return nil
 }
 
 func untilExpiry(now, soonest int64) time.Duration {

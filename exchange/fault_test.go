@@ -1,0 +1,68 @@
+package exchange_test
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dxd/blobstore"
+	"dxd/exchange"
+	"dxd/record"
+	"dxd/test/party"
+)
+
+// hooked is a journal with something that happens before each update; its error
+// is the update's.
+type hooked struct {
+	blobstore.Journal
+	before func() error
+}
+
+func (h hooked) Update(ctx context.Context, fn func(blobstore.Tx) error) error {
+	if err := h.before(); err != nil {
+		return err
+	}
+	return h.Journal.Update(ctx, fn)
+}
+
+func TestWhatCouldNotExpireExpiresLater(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	b.halt()
+	a.halt()
+	var full atomic.Bool
+	var asked atomic.Int64
+	a.rows = func(j blobstore.Journal) blobstore.Journal {
+		return hooked{j, func() error {
+			if full.Load() {
+				return record.Errorf(record.Full, "no room")
+			}
+			return nil
+		}}
+	}
+	a.now = func() time.Time {
+		asked.Add(1)
+		return time.Now()
+	}
+	a.start()
+	sent, err := a.Submit(t.Context(), exchange.Submission{To: []string{"bert"}, Name: "a", Expires: time.Second, Size: 0}, strings.NewReader(""))
+	check(t, err)
+	full.Store(true)
+	party.Until(t, "an expiry that fails", func() string {
+		if a.errors.Load() == 0 {
+			return "none"
+		}
+		return ""
+	})
+	before := asked.Load()
+	time.Sleep(500 * time.Millisecond)
+	if n := asked.Load() - before; n > 1000 {
+		t.Errorf("the clock is asked %d times in half a second", n)
+	}
+	full.Store(false)
+	if v := a.ended(sent[0].ID); v.State != exchange.Failed || v.Reason != "expired" {
+		t.Errorf("the transfer is %s (%s)", v.State, v.Reason)
+	}
+}
