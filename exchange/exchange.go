@@ -162,9 +162,11 @@ func Open(c Config) *Exchange {
 // checks what is kept, and removes files that belong to no transfer, until ctx ends; it returns once
 // all that it started has ended.
 func (x *Exchange) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer x.inbox.close()
+	defer cancel() // what was started must not keep an error from being told
 	x.outbox.begin(ctx, &wg)
 	wg.Go(func() {
 		if err := x.sweep(ctx); err != nil && ctx.Err() == nil {

@@ -66,3 +66,20 @@ func TestWhatCouldNotExpireExpiresLater(t *testing.T) {
 		t.Errorf("the transfer is %s (%s)", v.State, v.Reason)
 	}
 }
+
+func TestAnExchangeThatCantGoOnSaysSo(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	a.delivered(a.send("bert", []byte("a document")).ID)
+	// An entry of the queue of news that this version did not write.
+	check(t, a.store.Update(t.Context(), func(tx blobstore.Tx) error { return tx.Set("x/p/0123456789abcdef/x", []byte("short")) }))
+	select {
+	case err := <-a.runs:
+		if record.KindOf(err) != record.Damaged {
+			t.Errorf("it ended with %v", err)
+		}
+		a.runs <- nil
+	case <-time.After(10 * time.Second):
+		t.Error("it goes on")
+	}
+}

@@ -34,6 +34,7 @@ type node struct {
 	book  *partner.Book
 	host  *p2p.Host
 	stop  func()
+	runs  chan error // holds what Run returned
 
 	listen []string
 	seam   atomic.Pointer[func(exchange.Point)]
@@ -141,11 +142,11 @@ func (n *node) begin() {
 			n.Connected(node)
 		}
 	})
-	done := make(chan error, 1)
-	go func() { done <- n.Run(ctx) }()
+	n.runs = make(chan error, 1)
+	go func() { n.runs <- n.Run(ctx) }()
 	n.stop = func() {
 		cancel()
-		check(t, <-done)
+		check(t, <-n.runs)
 		check(t, n.host.Close())
 		check(t, n.store.Close())
 	}
