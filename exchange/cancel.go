@@ -21,63 +21,65 @@ func (x *Exchange) Cancel(ctx context.Context, id record.TransferID) (View, erro
 		err = x.cancelOutgoing(ctx, id)
 	case Receiving:
 		err = x.cancelIncoming(ctx, v)
-	case Cancelled:
-	default:
-		err = record.Errorf(record.Conflict, "the transfer is %s and can't be cancelled any more", v.State)
 	}
 	if err != nil {
 		return v, err
 	}
-	return x.Get(ctx, id)
+	// It may have come to its end meanwhile.
+	if v, err = x.Get(ctx, id); err == nil && v.State != Cancelled {
+		err = record.Errorf(record.Conflict, "the transfer is %s and can't be cancelled any more", v.State)
+	}
+	return v, err
 }
 
 // cancelOutgoing gives up a transfer that is not delivered. A message that
 // shares its bundle with others is on its way with them.
 func (x *Exchange) cancelOutgoing(ctx context.Context, id record.TransferID) error {
-	var c Transfer
-	err := x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
+	return x.giveUpWhat(ctx, Cancelled, "", func(tx blobstore.ReadTx) (Transfer, error) {
 		t, err := getTransfer(tx, id)
 		if err != nil {
-			return err
+			return t, err
 		}
-		if c, _, err = x.carrier(tx, t); record.KindOf(err) == record.NotFound {
-			c, err = t, nil
+		c, _, err := x.carrier(tx, t)
+		switch {
+		case record.KindOf(err) == record.NotFound:
+			return t, nil
+		case err == nil && c.Items > 1:
+			err = record.WithHint(record.Errorf(record.Conflict, "the message is on its way in a bundle with others and can't be cancelled any more"),
+				"what waits for a partner that is away can be cancelled until it is there")
 		}
-		return err
+		return c, err
 	})
-	if err != nil {
-		return err
-	}
-	if c.Items > 1 {
-		return record.WithHint(record.Errorf(record.Conflict, "the message is on its way in a bundle with others and can't be cancelled any more"),
-			"what waits for a partner that is away can be cancelled until it is there")
-	}
-	return x.giveUp(ctx, c.ID, Cancelled, "")
 }
 
 // giveUp ends an outgoing transfer that was not delivered: its number gets a
 // signed void, of which the partner is told.
 func (x *Exchange) giveUp(ctx context.Context, id record.TransferID, s State, reason string) error {
-	var org record.OrgID
+	return x.giveUpWhat(ctx, s, reason, func(tx blobstore.ReadTx) (Transfer, error) { return getTransfer(tx, id) })
+}
+
+// giveUpWhat is giveUp of what is found in the update.
+func (x *Exchange) giveUpWhat(ctx context.Context, s State, reason string, what func(blobstore.ReadTx) (Transfer, error)) error {
+	var given Transfer // zero: it was over
 	err := x.Journal.Update(ctx, func(tx blobstore.Tx) error {
-		org = record.OrgID{}
-		t, err := getTransfer(tx, id)
+		given = Transfer{}
+		t, err := what(tx)
 		if err != nil {
 			return err
 		}
 		if open, err := isOpen(tx, t); !open || err != nil {
 			return err
 		}
-		org = t.Partner
+		given = t
 		return x.void(tx, t, s, reason)
 	})
 	if err != nil {
 		return err
 	}
 	// At this point the transfer is over; a crash after this sends nothing more.
-	x.flight.stop(id)
-	if !org.IsZero() {
-		x.wake(org, pushWork)
+	if !given.ID.IsZero() {
+		x.flight.stop(given.ID)
+		x.wake(given.Partner, pushWork)
 	}
 	return nil
 }

@@ -83,3 +83,37 @@ func TestAnExchangeThatCantGoOnSaysSo(t *testing.T) {
 		t.Error("it goes on")
 	}
 }
+
+func TestWhatGetsThroughWhileItIsCancelledIsAConflict(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	a.halt()
+	var late atomic.Pointer[func()]
+	a.rows = func(j blobstore.Journal) blobstore.Journal {
+		return hooked{j, func() error {
+			if f := late.Swap(nil); f != nil {
+				(*f)()
+			}
+			return nil
+		}}
+	}
+	a.start()
+	for _, kind := range []record.ItemKind{record.Document, record.Message} {
+		b.halt()
+		submit := a.Submit
+		s := exchange.Submission{To: []string{"bert"}, Name: "a", Size: -1}
+		if kind == record.Message {
+			submit, s.Name = a.SubmitMessage, ""
+		}
+		sent, err := submit(t.Context(), s, strings.NewReader("it"))
+		check(t, err)
+		f := func() { // between the look and the update of Cancel
+			b.start()
+			a.delivered(sent[0].ID)
+		}
+		late.Store(&f)
+		if v, err := a.Cancel(t.Context(), sent[0].ID); record.KindOf(err) != record.Conflict {
+			t.Errorf("a %s that was delivered meanwhile: %s, %v", kind, v.State, err)
+		}
+	}
+}

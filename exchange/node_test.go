@@ -38,8 +38,8 @@ type node struct {
 
 	listen []string
 	seam   atomic.Pointer[func(exchange.Point)]
-	wrap   func(exchange.Stream) exchange.Stream // around streams that it opens
-	files  func(blobstore.Files) blobstore.Files // around its payload files, from the next start on
+	wrap   func(exchange.Stream) exchange.Stream     // around streams that it opens
+	files  func(blobstore.Files) blobstore.Files     // around its payload files, from the next start on
 	rows   func(blobstore.Journal) blobstore.Journal // around its journal, likewise
 	now    func() time.Time
 	hushed atomic.Bool // calls nobody, and so only answers
