@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -161,11 +162,20 @@ func (q *Queue) settle(ctx context.Context, e blobstore.Entry, p pushed, v verdi
 	case wait, foreign:
 		return nil
 	case ahead:
-		return q.settleAhead(ctx, e, p)
-	case wrong:
+		now := time.Now().UnixMilli()
+		if p.Missing == 0 {
+			p.Missing = now
+			return q.unlessReplaced(ctx, e, func(tx blobstore.Tx) error { return set(tx, e.Key, p) })
+		}
+		if now-p.Missing < patience.Milliseconds() {
+			return nil
+		}
+		v = wrong
+	}
+	if v == wrong {
 		q.Log.Warn("a pushed proof does not hold on the chain", "chain_id", p.Proof.Anchor.ChainID, "block", p.Proof.Anchor.Block)
 	}
-	return q.Journal.Update(ctx, func(tx blobstore.Tx) error {
+	return q.unlessReplaced(ctx, e, func(tx blobstore.Tx) error {
 		if err := tx.Delete(ofRecord(tx, prefixTold, p.Proof.Record)); err != nil {
 			return err
 		}
@@ -179,14 +189,14 @@ func (q *Queue) settle(ctx context.Context, e blobstore.Entry, p pushed, v verdi
 	})
 }
 
-func (q *Queue) settleAhead(ctx context.Context, e blobstore.Entry, p pushed) error {
-	now := time.Now().UnixMilli()
-	switch {
-	case p.Missing == 0:
-		p.Missing = now
-		return q.Journal.Update(ctx, func(tx blobstore.Tx) error { return set(tx, e.Key, p) })
-	case now-p.Missing < patience.Milliseconds():
-		return nil
-	}
-	return q.settle(ctx, e, p, wrong)
+// unlessReplaced is Journal.Update, unless the partner has pushed another proof
+// of the record while the chain was asked: that one is judged in its own turn.
+func (q *Queue) unlessReplaced(ctx context.Context, e blobstore.Entry, fn func(tx blobstore.Tx) error) error {
+	return q.Journal.Update(ctx, func(tx blobstore.Tx) error {
+		now, err := tx.Get(e.Key)
+		if err != nil || !bytes.Equal(now, e.Value) {
+			return err
+		}
+		return fn(tx)
+	})
 }

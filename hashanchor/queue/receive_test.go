@@ -168,3 +168,31 @@ func TestAProofThatTheChainCantJudgeHoldsUpNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestAProofThatComesWhileAnotherIsJudgedIsJudgedItself(t *testing.T) {
+	in(t, func(w *world) {
+		w.chain.mine()
+		good := w.partnerProof(1, w.chain.where.Account)
+		bad := good
+		bad.Anchor.Time--
+		must(t, w.receive(bad))
+		for range 3 {
+			w.chain.mine() // so that it is wrong for good
+		}
+		came := false
+		w.chain.fault = func(step string, applied bool) error {
+			if step == "lookup" && applied && !came {
+				came = true
+				must(t, w.receive(good)) // the partner, whose first word a fork took, tells the next
+			}
+			return nil
+		}
+		w.start(nil)
+		defer w.stop()
+		defer w.chain.runAt(time.Minute)()
+		<-time.After(time.Hour)
+		if s := w.state(1); s != queue.Final || !came {
+			t.Errorf("the record is %s", s)
+		}
+	})
+}
