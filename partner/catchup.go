@@ -30,6 +30,7 @@ func (b *Book) CatchUp(ctx context.Context, shown []record.Envelope, told func(t
 	}
 	b.renewing.Lock()
 	defer b.renewing.Unlock()
+	own := b.Self().ID() // before the journal says another, which Run may hear first
 	b.at(BeforeCatchUp)
 	err = b.Journal.Update(ctx, func(tx blobstore.Tx) error {
 		for _, card := range fresh {
@@ -53,7 +54,6 @@ func (b *Book) CatchUp(ctx context.Context, shown []record.Envelope, told func(t
 	// At this point the other copy's cards are ours, and so is one that follows
 	// them; a crash after this changes nothing.
 	b.at(AfterCatchUp)
-	own := b.Self().ID()
 	if err := b.reload(ctx); err != nil {
 		return err
 	}

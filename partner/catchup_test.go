@@ -162,3 +162,20 @@ func TestACrashLeavesAllOfTheOtherCopysCardOrNothing(t *testing.T) {
 		})
 	}
 }
+
+func TestACardThatIsOursByNowIsToldThoughTheBookHasReadIt(t *testing.T) {
+	h, globex := newOwner(t), newOrg(t)
+	h.has(file(t, globex.card(nil)), "globex")
+	told := 0
+	h.OnCard = func() { told++ }
+	h.Seam = func(p partner.Point) {
+		if p == partner.AfterCatchUp {
+			check(t, h.Seen(t.Context(), globex.id())) // reads the journal, as Run does
+		}
+	}
+	_, err := h.shown(follows(t, h.keys, h.Self(), 2))
+	check(t, err)
+	if s := h.Self().Body.Serial; s != 2 || told != 1 {
+		t.Errorf("our card is %d, of which was told %d times", s, told)
+	}
+}
