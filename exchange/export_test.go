@@ -3,6 +3,9 @@ package exchange
 import (
 	"context"
 	"time"
+
+	"dxd/blobstore"
+	"dxd/record"
 )
 
 // ClearDue does what is due by now, without waiting for its time.
@@ -25,3 +28,7 @@ const Abreast = abreast
 
 // FillRoads leaves room for no more than one document to each partner.
 func (x *Exchange) FillRoads() { x.outbox.extra.Store(extraAbreast) }
+
+// VoidAnew is what is done about a void that was found to be of an epoch which
+// was left.
+func (x *Exchange) VoidAnew(tx blobstore.Tx, id record.TransferID) error { return x.voidAnew(tx, id) }

@@ -117,11 +117,8 @@ func (x *Exchange) renewVoid(ctx context.Context, e blobstore.Entry) error {
 		return nil
 	}
 	var stale bool
-	err := x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
-		t, err := getTransfer(tx, p.Transfer)
-		if err == nil && !t.State.across() { // else it is of a number that was not needed
-			stale, err = isStale(tx, t)
-		}
+	err := x.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
+		_, stale, err = staleVoid(tx, p.Transfer)
 		return err
 	})
 	switch {
@@ -133,10 +130,21 @@ func (x *Exchange) renewVoid(ctx context.Context, e blobstore.Entry) error {
 	return x.Journal.Update(ctx, func(tx blobstore.Tx) error { return x.voidAnew(tx, p.Transfer) })
 }
 
-// voidAnew signs manifest and void of what was given up anew.
+// staleVoid tells whether a void is of an epoch that was left. That of a
+// transfer which was delivered all the same is of a number that was not needed.
+func staleVoid(tx blobstore.ReadTx, id record.TransferID) (t Transfer, stale bool, err error) {
+	if t, err = getTransfer(tx, id); err != nil || t.State.across() {
+		return t, false, err
+	}
+	stale, err = isStale(tx, t)
+	return t, stale, err
+}
+
+// voidAnew signs manifest and void of what was given up anew, if that is still
+// to be done.
 func (x *Exchange) voidAnew(tx blobstore.Tx, id record.TransferID) error {
-	t, err := getTransfer(tx, id)
-	if err != nil {
+	t, stale, err := staleVoid(tx, id)
+	if !stale || err != nil {
 		return err
 	}
 	old, err := getRecord(tx, voidKey(id))

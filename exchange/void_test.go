@@ -13,6 +13,7 @@ import (
 	"dxd/exchange"
 	"dxd/partner"
 	"dxd/record"
+	"dxd/test/party"
 )
 
 // A void may overtake the offer that it ends: they come in streams of their own.
@@ -138,4 +139,42 @@ func TestVoidsBeyondTheQuotaAreToldLater(t *testing.T) {
 	}
 	until(t, "all have been told", func() bool { return b.lane(a).Complete == many })
 	a.settles(t, b)
+}
+
+func TestAVoidOfWhatWasDeliveredMeanwhileIsNotSignedAnew(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	received, leave := make(chan struct{}), make(chan struct{})
+	b.seen(func(p exchange.Point) {
+		if p == exchange.AfterReceived {
+			close(received)
+			<-leave
+		}
+	})
+	sent := a.send("bert", []byte("a document"))
+	<-received
+	_, err := a.Cancel(t.Context(), sent.ID) // too late, as its receipt says
+	check(t, err)
+	close(leave)
+	party.Until(t, "a receipt", func() string {
+		v, err := a.Get(t.Context(), sent.ID)
+		check(t, err)
+		if v.State != exchange.Delivered {
+			return string(v.State)
+		}
+		return ""
+	})
+	check(t, a.store.Update(t.Context(), func(tx blobstore.Tx) error {
+		if err := exchange.Init(tx, record.Epoch{2}); err != nil {
+			return err
+		}
+		return a.VoidAnew(tx, sent.ID) // which was looked at before the receipt came
+	}))
+	v, err := a.Get(t.Context(), sent.ID)
+	check(t, err)
+	in, err := b.Get(t.Context(), sent.ID)
+	check(t, err)
+	if v.Record != in.Record {
+		t.Errorf("the manifest of what was delivered is %s, and with its recipient %s", v.Record, in.Record)
+	}
 }
