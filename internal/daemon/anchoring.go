@@ -161,10 +161,13 @@ func (o *Organisation) Deploy(ctx context.Context, rpc string) (evm.Deployment, 
 		a.RPC = configured
 	}
 	a.ChainID, a.Contract = made.ChainID, made.Contract
+	if err := writeAnchor(o.Dir, a); err != nil {
+		return made, err // as after a restart: we do not anchor there
+	}
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.Config.Anchor = a
-	o.mu.Unlock()
-	return made, writeAnchor(o.Dir, a)
+	return made, nil
 }
 
 // anchor is where this organisation anchors by now.
