@@ -19,6 +19,8 @@ import (
 // anchoring is the queue of leaves. It is made anew, with its chain, when the
 // contract is deployed while the daemon runs.
 type anchoring struct {
+	making sync.Mutex // lets one queue at a time be made, of what is configured then
+
 	mu    sync.Mutex // guards what follows
 	queue *queue.Queue
 	with  []string          // the accounts that it has
@@ -74,6 +76,8 @@ func (o *Organisation) queueConfig(log *slog.Logger) (queue.Config, error) {
 // setChain makes the queue anew, for the chain and the accounts that there are
 // by now.
 func (d *Daemon) setChain() error {
+	d.anchoring.making.Lock()
+	defer d.anchoring.making.Unlock()
 	with := d.Keys.Keys(crypto.RoleAccount)
 	c, err := d.queueConfig(d.log)
 	if err != nil {
