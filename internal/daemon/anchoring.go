@@ -121,11 +121,12 @@ func (d *Daemon) runAnchoring(ctx context.Context) error {
 		done := make(chan error, 1)
 		go func() { done <- q.Run(current) }()
 		select {
-		case q = <-d.anchoring.next:
+		case next := <-d.anchoring.next:
 			stop()
 			if err := <-done; err != nil {
 				return err
 			}
+			q = next // not before the goroutine is through with it
 		case err := <-done:
 			stop()
 			return err

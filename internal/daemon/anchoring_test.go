@@ -1,14 +1,18 @@
 package daemon
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"dxd/blobstore"
+	"dxd/hashanchor/queue"
 	"dxd/internal/config"
 	"dxd/internal/devchain"
 	"dxd/record"
@@ -58,5 +62,36 @@ func TestARotationBesideADeploymentLeavesTheQueueItsChain(t *testing.T) {
 	rotation.Wait()
 	if d.Queue().Chain == nil {
 		t.Error("a chain is configured, and the queue has none")
+	}
+}
+
+// counted is a journal that counts updates, and keeps nothing.
+type counted struct {
+	blobstore.Journal
+	n atomic.Int64
+}
+
+func (c *counted) Update(context.Context, func(blobstore.Tx) error) error {
+	c.n.Add(1)
+	return nil
+}
+
+func TestEachQueueIsRunOnce(t *testing.T) {
+	d := &Daemon{anchoring: anchoring{next: make(chan *queue.Queue, 1)}}
+	var first, second counted
+	d.anchoring.next <- queue.Open(queue.Config{Journal: &first})
+	go func() { d.anchoring.next <- queue.Open(queue.Config{Journal: &second}) }() // right behind it
+	time.Sleep(50 * time.Millisecond)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- d.runAnchoring(ctx) }()
+	for second.n.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(50 * time.Millisecond)
+	stop()
+	check(t, <-done)
+	if first.n.Load() != 1 || second.n.Load() != 1 {
+		t.Errorf("the first is run %d times, the second %d", first.n.Load(), second.n.Load())
 	}
 }
