@@ -7,44 +7,29 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"dxd/record"
 )
 
-// Lock says that a process uses the state directory. The kernel drops it when
-// the process ends, however it ends.
-type Lock struct {
-	file      *os.File
-	exclusive bool
-}
-
-// passing is how long Lock waits for commands that only look: a daemon that
-// starts is not to fail over one.
-const passing = 2 * time.Second
+// Lock says that a process has the state directory for itself. The kernel drops
+// it when the process ends, however it ends.
+type Lock struct{ file *os.File }
 
 // Lock takes the directory for this process alone. While another process has
-// it for itself, and if others go on sharing it, the error is of kind Conflict.
-func (d Dir) Lock() (*Lock, error) { return d.lock(syscall.LOCK_EX) }
-
-// LockShared keeps others from taking the directory alone; any number of
-// processes may hold it so. The error is of kind Conflict while one has it
-// for itself.
-func (d Dir) LockShared() (*Lock, error) { return d.lock(syscall.LOCK_SH) }
-
-func (d Dir) lock(how int) (*Lock, error) {
+// it, the error is of kind Conflict.
+func (d Dir) Lock() (*Lock, error) {
 	path := d.join(lockName)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fileError("couldn't lock %q: %w", path, err)
 	}
-	l := &Lock{file: f, exclusive: how == syscall.LOCK_EX}
-	err = l.take(how)
+	l := &Lock{f}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		defer f.Close()
 		return nil, d.inUse(owner(f))
 	}
-	if err == nil && l.exclusive {
+	if err == nil {
 		err = l.writePID()
 	}
 	if err != nil {
@@ -64,17 +49,7 @@ func (l *Lock) writePID() error {
 	return err
 }
 
-// take asks the kernel. Who shares the directory left no number in the file.
-func (l *Lock) take(how int) (err error) {
-	for begun := time.Now(); ; time.Sleep(passing / 100) {
-		err = syscall.Flock(int(l.file.Fd()), how|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EWOULDBLOCK) || !l.exclusive || owner(l.file) > 0 || time.Since(begun) > passing {
-			return err
-		}
-	}
-}
-
-// owner is the process that has the directory for itself, or 0.
+// owner is the process that has the directory, or 0.
 func owner(f *os.File) int {
 	content, err := io.ReadAll(io.NewSectionReader(f, 0, 32))
 	if err != nil {
@@ -95,10 +70,4 @@ func (d Dir) inUse(pid int) error {
 }
 
 // Unlock gives the directory free.
-func (l *Lock) Unlock() error {
-	var err error
-	if l.exclusive {
-		err = l.file.Truncate(0)
-	}
-	return errors.Join(err, l.file.Close())
-}
+func (l *Lock) Unlock() error { return errors.Join(l.file.Truncate(0), l.file.Close()) }

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"dxd/record"
 )
@@ -203,46 +201,21 @@ func TestDirectoryHasOneOwner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, again := range []func() (*Lock, error){d.Lock, d.LockShared} {
-		_, err := again()
-		wantKind(t, err, record.Conflict)
-		if want := "(pid " + strconv.Itoa(os.Getpid()) + ")"; !strings.Contains(err.Error(), want) {
-			t.Errorf("%q does not name the owner %s", err, want)
-		}
+	_, err = d.Lock()
+	wantKind(t, err, record.Conflict)
+	if want := "(pid " + strconv.Itoa(os.Getpid()) + ")"; !strings.Contains(err.Error(), want) {
+		t.Errorf("%q does not name the owner %s", err, want)
 	}
 	if err := first.Unlock(); err != nil {
 		t.Fatal(err)
 	}
-	one, err := d.LockShared()
+	last, err := d.Lock()
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := d.LockShared()
-	if err != nil {
+	if err := last.Unlock(); err != nil {
 		t.Fatal(err)
 	}
-	synctest.Test(t, func(t *testing.T) {
-		begun := time.Now()
-		_, err = d.Lock()
-		wantKind(t, err, record.Conflict)
-		if waited := time.Since(begun); waited < passing || waited > 2*passing {
-			t.Errorf("it waited for %s while others look", waited)
-		}
-		time.AfterFunc(passing/2, func() {
-			for _, l := range []*Lock{one, two} {
-				if err := l.Unlock(); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-		last, err := d.Lock()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := last.Unlock(); err != nil {
-			t.Fatal(err)
-		}
-	})
 }
 
 // TestMain lets the test's own binary play the daemon that is killed.
