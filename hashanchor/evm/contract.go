@@ -70,11 +70,9 @@ func mustHex(s string) []byte {
 // computed from the factory, the salt and the committed code.
 func ContractAddress() record.Account { return genuine().address }
 
-// CheckContract refuses, with kind Invalid, every address but that of
-// ContractAddress: a contract with the right code but another constructor
-// could have been born with a forged past.
-func CheckContract(a record.Account) error { return genuine().check(a) }
-
+// check refuses, with kind Invalid, every address but that of the contract: one
+// with the right code but another constructor could have been born with a
+// forged past.
 func (c contract) check(a record.Account) error {
 	if a == c.address {
 		return nil

@@ -38,13 +38,11 @@ func TestTheContractHasOneAddress(t *testing.T) {
 	if got := evm.ContractAddress().String(); got != want {
 		t.Errorf("the contract's address is %s", got)
 	}
-	if err := evm.CheckContract(evm.ContractAddress()); err != nil {
+	if _, err := evm.New(evm.Config{URLs: []string{"http://x"}, Contract: evm.ContractAddress()}); err != nil {
 		t.Error(err)
 	}
-	wantKind(t, evm.CheckContract(record.Account{1}), record.Invalid)
-	if _, err := evm.New(evm.Config{URLs: []string{"http://x"}, Contract: record.Account{1}}); record.KindOf(err) != record.Invalid {
-		t.Errorf("another contract is taken: %v", err)
-	}
+	_, err := evm.New(evm.Config{URLs: []string{"http://x"}, Contract: record.Account{1}})
+	wantKind(t, err, record.Invalid)
 }
 
 func TestTheRuntimeCodeEndsTheInitCode(t *testing.T) {
