@@ -13,14 +13,9 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// CheckAddr tells whether the host could dial addr: an IP address or a name,
-// then /tcp/PORT or /udp/PORT/quic-v1, in the one canonical form, without
+// checkAddr parses an address that the host could dial: an IP address or a
+// name, then /tcp/PORT or /udp/PORT/quic-v1, in the one canonical form, without
 // /p2p, zones, relays or other transports.
-func CheckAddr(addr string) error {
-	_, err := checkAddr(addr)
-	return err
-}
-
 func checkAddr(addr string) (ma.Multiaddr, error) {
 	a, err := parseAddr(addr, true)
 	if err != nil {
@@ -32,9 +27,9 @@ func checkAddr(addr string) (ma.Multiaddr, error) {
 	return a, nil
 }
 
-// checkListen parses an address to listen on, which has no name.
-// CheckListen tells whether the host could listen on addr: as CheckAddr, but an
-// IP address, which may stand for all, and port 0 for any free one.
+// CheckListen tells whether the host could listen on addr: an IP address, which
+// may stand for all, then /tcp/PORT or /udp/PORT/quic-v1, with port 0 for any
+// free one, in the one canonical form.
 func CheckListen(addr string) error {
 	_, err := checkListen(addr)
 	return err

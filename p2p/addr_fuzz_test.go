@@ -20,7 +20,7 @@ func FuzzAddresses(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, addr string) {
 		private := IsPrivate(addr)
-		if CheckAddr(addr) != nil {
+		if _, err := checkAddr(addr); err != nil {
 			return
 		}
 		a, err := ma.NewMultiaddr(addr)

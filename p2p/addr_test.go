@@ -6,7 +6,7 @@ import (
 	"dxd/record"
 )
 
-func TestCheckAddr(t *testing.T) {
+func TestAddressesToDial(t *testing.T) {
 	const id = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
 	tests := []struct {
 		name, addr string
@@ -39,7 +39,7 @@ func TestCheckAddr(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			err := CheckAddr(tt.addr)
+			_, err := checkAddr(tt.addr)
 			if tt.ok && err != nil {
 				t.Error(err)
 			}

@@ -20,23 +20,19 @@ import (
 // Timeout and os.ErrDeadlineExceeded after a deadline, and of kind Unavailable
 // when the stream was reset or the connection is gone.
 type Conn struct {
-	stream   network.Stream
-	rw       io.ReadWriteCloser // the stream, perhaps with its protocol still to be settled
-	node     record.NodeID
-	protocol string
+	stream network.Stream
+	rw     io.ReadWriteCloser // the stream, perhaps with its protocol still to be settled
+	node   record.NodeID
 }
 
 var _ net.Conn = (*Conn)(nil)
 
-func newConn(s network.Stream, rw io.ReadWriteCloser, node record.NodeID, protocol string) *Conn {
-	return &Conn{stream: s, rw: rw, node: node, protocol: protocol}
+func newConn(s network.Stream, rw io.ReadWriteCloser, node record.NodeID) *Conn {
+	return &Conn{stream: s, rw: rw, node: node}
 }
 
 // Node is the authenticated node at the other end.
 func (c *Conn) Node() record.NodeID { return c.node }
-
-// Protocol is what the stream was opened for.
-func (c *Conn) Protocol() string { return c.protocol }
 
 // Transport is "tcp" or "quic".
 func (c *Conn) Transport() string {

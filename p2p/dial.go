@@ -271,7 +271,7 @@ func (h *Host) negotiate(ctx context.Context, s network.Stream, node record.Node
 	}
 	known, err := h.net.peers.SupportsProtocols(s.Conn().RemotePeer(), id)
 	if err == nil && len(known) > 0 {
-		return newConn(s, multistream.NewMSSelect(s, id), node, name), nil
+		return newConn(s, multistream.NewMSSelect(s, id), node), nil
 	}
 	if err := h.ask(ctx, s, id); err != nil {
 		h.reset(s)
@@ -280,7 +280,7 @@ func (h *Host) negotiate(ctx context.Context, s network.Stream, node record.Node
 	if err := h.net.peers.AddProtocols(s.Conn().RemotePeer(), id); err != nil {
 		h.log.Debug("couldn't remember a protocol", "error", err)
 	}
-	return newConn(s, s, node, name), nil
+	return newConn(s, s, node), nil
 }
 
 func (h *Host) ask(ctx context.Context, s network.Stream, id protocol.ID) error {

@@ -57,7 +57,7 @@ func (h *Host) accept(s network.Stream) {
 		h.reset(s)
 		return
 	}
-	c := newConn(s, s, node, string(id))
+	c := newConn(s, s, node)
 	defer c.Close()
 	if err := serve(id, c); err != nil {
 		h.log.Debug("handler failed", "error", err)

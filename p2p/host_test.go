@@ -62,7 +62,7 @@ func TestAddrsHaveRealPortsAndNoUnspecifiedAddress(t *testing.T) {
 		t.Fatalf("addresses %q", h.Addrs())
 	}
 	for _, a := range h.Addrs() {
-		if err := CheckAddr(a); err != nil || strings.Contains(a, "/0.0.0.0/") || strings.Contains(a, "/tcp/0") || strings.Contains(a, "/udp/0/") {
+		if _, err := checkAddr(a); err != nil || strings.Contains(a, "/0.0.0.0/") || strings.Contains(a, "/tcp/0") || strings.Contains(a, "/udp/0/") {
 			t.Errorf("announces %s (%v)", a, err)
 		}
 	}
