@@ -79,7 +79,11 @@ func (x *Exchange) nextRound(ctx context.Context) (time.Duration, error) {
 	if err != nil || !r.At.IsZero() || r.Begun == 0 {
 		return 0, err
 	}
-	return time.UnixMilli(r.Begun).Add(x.Checking.Every).Sub(x.Now()), nil
+	wait := time.UnixMilli(r.Begun).Add(x.Checking.Every).Sub(x.Now())
+	if wait > x.Checking.Every {
+		wait = 0 // the clock was set back, and nobody knows when it was
+	}
+	return wait, nil
 }
 
 // Round tells how far the check is; the zero Round if none ever began.
