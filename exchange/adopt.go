@@ -23,13 +23,15 @@ func (x *Exchange) adopt(ctx context.Context) error {
 		return err
 	}
 	for from, done := blobstore.Key(""), false; !done; {
+		var next blobstore.Key // apart from from: the update may be run again
 		err := x.Journal.Update(ctx, func(tx blobstore.Tx) (err error) {
-			from, done, err = x.adoptSome(tx, from)
+			next, done, err = x.adoptSome(tx, from)
 			return err
 		})
 		if err != nil {
 			return err
 		}
+		from = next
 	}
 	return nil
 }

@@ -1,7 +1,9 @@
 package exchange_test
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,6 +27,19 @@ func (h hooked) Update(ctx context.Context, fn func(blobstore.Tx) error) error {
 		return err
 	}
 	return h.Journal.Update(ctx, fn)
+}
+
+// twice is a journal that runs each update again, as it may.
+type twice struct{ blobstore.Journal }
+
+var errAgain = errors.New("run again")
+
+func (j twice) Update(ctx context.Context, fn func(blobstore.Tx) error) error {
+	err := j.Journal.Update(ctx, func(tx blobstore.Tx) error { return cmp.Or(fn(tx), errAgain) })
+	if err != errAgain {
+		return err
+	}
+	return j.Journal.Update(ctx, fn)
 }
 
 func TestWhatCouldNotExpireExpiresLater(t *testing.T) {
