@@ -132,3 +132,43 @@ func TestWhatGetsThroughWhileItIsCancelledIsAConflict(t *testing.T) {
 		}
 	}
 }
+
+// unkept are files that can't be made whole; open counts those that are open.
+type unkept struct {
+	blobstore.Files
+	open *atomic.Int64
+}
+
+func (u unkept) Create(id blobstore.FileID) (blobstore.Partial, error) {
+	p, err := u.Files.Create(id)
+	u.open.Add(1)
+	return unkeptPartial{p, u.open}, err
+}
+
+type unkeptPartial struct {
+	blobstore.Partial
+	open *atomic.Int64
+}
+
+func (unkeptPartial) Commit() error { return record.Errorf(record.Full, "no room") }
+
+func (p unkeptPartial) Close() error {
+	p.open.Add(-1)
+	return p.Partial.Close()
+}
+
+func TestAFileThatCantBeKeptIsClosed(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	a.halt()
+	var open atomic.Int64
+	a.files = func(f blobstore.Files) blobstore.Files { return unkept{f, &open} }
+	a.start()
+	for _, stream := range []bool{false, true} {
+		_, err := a.Submit(t.Context(), exchange.Submission{To: []string{"bert"}, Name: "a", Size: -1, Stream: stream}, strings.NewReader("it"))
+		if record.KindOf(err) != record.Full || open.Load() != 0 {
+			t.Errorf("streamed %v: %d files are open (%v)", stream, open.Load(), err)
+		}
+	}
+	a.keepsNoFile()
+}

@@ -236,6 +236,7 @@ func (x *Exchange) ingest(ctx context.Context, s Submission, body io.Reader) (pa
 	}
 	p.sealed = file.Size()
 	if err := file.Commit(); err != nil {
+		closeQuietly(file) // or what is removed goes on taking room on the disk
 		return p, joinRemove(err, x.Files.Remove(p.file))
 	}
 	return p, nil
