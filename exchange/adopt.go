@@ -46,7 +46,7 @@ func (x *Exchange) adoptSome(tx blobstore.Tx, from blobstore.Key) (next blobstor
 		if n++; n > maxAdopted {
 			return e.Key, false, nil
 		}
-		t, err := getTransfer(tx, record.TransferID([]byte(e.Key[len(e.Key)-len(record.TransferID{}):])))
+		t, err := getTransfer(tx, idIn(e.Key))
 		switch record.KindOf(err) {
 		case record.NotFound, record.Damaged:
 			x.Log.Error("a row is damaged", "error", err) // and the others are adopted all the same

@@ -6,8 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 
-	"github.com/google/uuid"
-
 	"dxd/blobstore"
 	"dxd/crypto"
 	"dxd/partner"
@@ -36,7 +34,7 @@ type bundle struct {
 }
 
 func newBundle(to record.OrgID) *bundle {
-	return &bundle{row: Transfer{ID: record.TransferID(uuid.Must(uuid.NewV7())), Direction: Out, Partner: to, Kind: bundleKind, State: Queued}}
+	return &bundle{row: Transfer{ID: newTransferID(), Direction: Out, Partner: to, Kind: bundleKind, State: Queued}}
 }
 
 // add takes the next message, unless the bundle is full.

@@ -113,7 +113,7 @@ func (x *Exchange) Broken(ctx context.Context, limit int) (ids []record.Transfer
 			if err != nil || len(ids) == limit {
 				return err
 			}
-			ids = append(ids, record.TransferID([]byte(e.Key[len(prefixBroken):])))
+			ids = append(ids, idIn(e.Key))
 		}
 		return nil
 	})

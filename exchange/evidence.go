@@ -5,8 +5,6 @@ import (
 	"io"
 	"slices"
 
-	"github.com/google/uuid"
-
 	"dxd/blobstore"
 	"dxd/hashanchor/queue"
 	"dxd/partner"
@@ -27,7 +25,7 @@ func (x *Exchange) Notarize(ctx context.Context, name, mediaType string, size in
 	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
 		now := x.Now().UnixMilli()
 		t = Transfer{
-			ID: record.TransferID(uuid.Must(uuid.NewV7())), Direction: None, Kind: record.Notarized, Name: name, MediaType: mediaType,
+			ID: newTransferID(), Direction: None, Kind: record.Notarized, Name: name, MediaType: mediaType,
 			Size: n, Digest: digest, State: Recorded, Created: now, Updated: now,
 		}
 		opening, err := putOpening(tx, t)

@@ -67,7 +67,7 @@ func (x *Exchange) used(ctx context.Context, tx blobstore.ReadTx) (map[record.Or
 		if err != nil {
 			return nil, err
 		}
-		t, err := getTransfer(tx, record.TransferID([]byte(e.Key[len(e.Key)-len(record.TransferID{}):])))
+		t, err := getTransfer(tx, idIn(e.Key))
 		switch record.KindOf(err) {
 		case record.NotFound, record.Damaged:
 			continue // which whoever reads it is told

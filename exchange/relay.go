@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 
-	"github.com/google/uuid"
-
 	"dxd/blobstore"
 	"dxd/partner"
 	"dxd/record"
@@ -36,8 +34,6 @@ func (x *Exchange) newRelay(s Submission, to []partner.Partner) *relay {
 	x.relays.reserve(r.ids)
 	return r
 }
-
-func newTransferID() record.TransferID { return record.TransferID(uuid.Must(uuid.NewV7())) }
 
 // id is that of the transfer to this recipient.
 func (r *relay) id(to record.OrgID) record.TransferID {

@@ -140,7 +140,7 @@ func (x *Exchange) reminders(tx blobstore.ReadTx, org record.OrgID) (due []push,
 		if err != nil {
 			return nil, err
 		}
-		id := record.TransferID([]byte(e.Key[len(prefixAsking):]))
+		id := idIn(e.Key)
 		t, err := getItem(tx, id)
 		var a Asking
 		if err == nil {

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"sync"
 
+	"github.com/google/uuid"
+
 	"dxd/blobstore"
 	"dxd/hashanchor/queue"
 	"dxd/record"
@@ -93,6 +95,8 @@ type Transfer struct {
 	Index  int64             `json:"index,omitzero"`  // and its place in it
 }
 
+func newTransferID() record.TransferID { return record.TransferID(uuid.Must(uuid.NewV7())) }
+
 // bundleKind is the kind of a payload of messages. It never leaves this room:
 // to the outside a bundle is its messages.
 const bundleKind record.ItemKind = "bundle"
@@ -161,6 +165,11 @@ func fileKey(id blobstore.FileID) blobstore.Key     { return prefixFile + blobst
 
 func timeKey(t Transfer) blobstore.Key {
 	return prefixTime + bigEndian(t.Created) + blobstore.Key(t.ID[:])
+}
+
+// idIn reads the transfer at the end of a key.
+func idIn(key blobstore.Key) record.TransferID {
+	return record.TransferID([]byte(key[len(key)-len(record.TransferID{}):]))
 }
 
 func byRecordKey(tx blobstore.ReadTx, id record.RecordID) blobstore.Key {
@@ -435,8 +444,7 @@ func (x *Exchange) list(ctx context.Context, tx blobstore.ReadTx, f Filter) ([]V
 		if e.Key == from {
 			continue
 		}
-		id := record.TransferID([]byte(e.Key[len(e.Key)-len(record.TransferID{}):]))
-		t, err := getTransfer(tx, id)
+		t, err := getTransfer(tx, idIn(e.Key))
 		if err != nil {
 			return nil, err
 		}
