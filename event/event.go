@@ -17,8 +17,8 @@ import (
 // Type says what happened.
 type Type string
 
-// The types of CLI.md, what became of a document that its sender, or we, gave
-// up while it was on its way in, and what somebody here did with one. The set is only ever appended to.
+// The types, as docs/spec/events.md says what each tells. The set is only ever
+// appended to.
 const (
 	DocumentReceived  Type = "document.received"
 	MessageReceived   Type = "message.received"

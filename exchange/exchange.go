@@ -95,8 +95,9 @@ type Exchange struct {
 	released chan struct{} // a hold has ended
 }
 
-// Point names a side of a commit point (ARCHITECTURE, section 3): a process
-// that dies at "before" has promised nothing yet, at "after" all.
+// Point names a side of a commit point: a process that dies at "before" has
+// promised nothing yet, at "after" all. C1, C1', C2 and Cb are what the comments
+// of this package call those of a transfer.
 type Point string
 
 // The commit points, in the order of a document's way.

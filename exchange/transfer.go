@@ -25,8 +25,8 @@ const (
 // State is where a transfer stands.
 type State string
 
-// The states of CLI.md. Sending is never stored: it is Queued while a stream
-// for it is up.
+// The states, as people and applications are told them. Sending is never
+// stored: it is Queued while a stream for it is up.
 const (
 	Queued    State = "queued"
 	Sending   State = "sending"
