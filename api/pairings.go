@@ -8,7 +8,6 @@ import (
 
 	"dxd/api/apitype"
 	"dxd/exchange"
-	"dxd/record"
 )
 
 // pairingType is that of one JSON value a line.
@@ -94,17 +93,9 @@ func pairingJSON(p exchange.Pairing) apitype.Pairing {
 	}
 	out.Other = &apitype.Met{
 		Alias: p.Alias, Known: p.Known, Org: card.Org, Name: card.Name, Fingerprint: card.Org.Fingerprint(),
-		Serial: card.Serial, Expires: time.UnixMilli(card.Expires).UTC(), Addresses: addressesIn(p.File),
+		Serial: card.Serial, Expires: time.UnixMilli(card.Expires).UTC(), Addresses: p.File.Addresses(),
 	}
 	return out
-}
-
-func addressesIn(file record.OpenedCardFile) []string {
-	all := []string{}
-	for _, p := range file.Presence {
-		all = append(all, p.Body.Addresses...)
-	}
-	return all
 }
 
 type answerPairingInput struct {

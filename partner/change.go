@@ -50,7 +50,7 @@ func (b *Book) adding(file record.OpenedCardFile, alias string) func(tx blobstor
 		if err := checkAliasOf(tx, r, alias); err != nil {
 			return err
 		}
-		r.Private = r.Private || slices.ContainsFunc(addressesOf(file.Presence), b.IsPrivate)
+		r.Private = r.Private || slices.ContainsFunc(file.Addresses(), b.IsPrivate)
 		return nil
 	}
 }
@@ -299,14 +299,6 @@ func alarm(format string, args ...any) error {
 // IsAlarm tells whether a card was refused since it contradicts a known one:
 // then the partner's root key is in other hands, too, or its memory is damaged.
 func IsAlarm(err error) bool { return errors.As(err, new(alarmError)) }
-
-func addressesOf(list []record.Signed[record.Presence]) []string {
-	var all []string
-	for _, p := range list {
-		all = append(all, p.Body.Addresses...)
-	}
-	return all
-}
 
 // SetState suspends, resumes or removes a partner. What more does, in the same
 // update, belongs to the change; it may be nil.

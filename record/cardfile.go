@@ -29,6 +29,16 @@ type OpenedCardFile struct {
 	Proof    jsontext.Value // as it stands in the file, unchecked; nil if there is none
 }
 
+// Addresses lists those of all nodes that the file tells of; empty, not nil, if
+// it tells of none.
+func (f OpenedCardFile) Addresses() []string {
+	all := []string{}
+	for _, p := range f.Presence {
+		all = append(all, p.Body.Addresses...)
+	}
+	return all
+}
+
 // Bytes is the file's content, with a line break at the end.
 func (f CardFile) Bytes() ([]byte, error) {
 	if f.Presence == nil {

@@ -100,7 +100,7 @@ func (a *app) card(ctx context.Context, c *client.Client, _ []string) error {
 		return record.Errorf(record.Internal, "couldn't write the card: %w", err)
 	}
 	a.say("hand this file over, and compare the fingerprint over a line that you trust: " + file.Card.Body.Org.Fingerprint().String())
-	if len(addressesOf(file.OpenedCardFile)) == 0 {
+	if len(file.Addresses()) == 0 {
 		a.say("the card has no address, so partners can't call this node: see `announce` in dxd.toml")
 	}
 	return nil
@@ -115,15 +115,6 @@ func (a *app) readCardFile(path string) (hashanchor.CardFile, []byte, error) {
 	}
 	file, err := hashanchor.OpenCardFile(content)
 	return file, content, err
-}
-
-// addressesOf lists the addresses of all nodes that the card file tells of.
-func addressesOf(file record.OpenedCardFile) []string {
-	all := []string{}
-	for _, p := range file.Presence {
-		all = append(all, p.Body.Addresses...)
-	}
-	return all
 }
 
 // readInput reads a small file that was named on the command line, or
@@ -146,7 +137,7 @@ func (a *app) readInput(path string, limit int64) ([]byte, error) {
 func (a *app) printCard(file hashanchor.CardFile, now time.Time) error {
 	body := file.Card.Body
 	card := cardJSON{
-		Org: body.Org, Name: body.Name, Fingerprint: body.Org.Fingerprint(), Addresses: addressesOf(file.OpenedCardFile),
+		Org: body.Org, Name: body.Name, Fingerprint: body.Org.Fingerprint(), Addresses: file.Addresses(),
 		Serial: body.Serial, Expires: time.UnixMilli(body.Expires).UTC(), Nodes: body.Nodes, Accounts: body.Accounts,
 	}
 	if p := file.Proof; p != nil {

@@ -25,7 +25,7 @@ type candidate struct {
 
 func candidateOf(file record.OpenedCardFile) candidate {
 	body := file.Card.Body
-	return candidate{body.Name, body.Org.Fingerprint(), body.Serial, time.UnixMilli(body.Expires), addressesOf(file)}
+	return candidate{body.Name, body.Org.Fingerprint(), body.Serial, time.UnixMilli(body.Expires), file.Addresses()}
 }
 
 // confirm has a person compare the fingerprint, or compares it with what they
