@@ -6,10 +6,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"dxd/record"
@@ -36,6 +38,22 @@ func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error {
 	return usageError{record.Errorf(record.Invalid, format, args...)}
+}
+
+// refuseEmpty refuses a flag that is given without a value, as by a script
+// whose variable is not set: it must not count as a flag that is left out, by
+// which nothing is compared, for one, or another state directory is meant.
+func refuseEmpty(cmd *cobra.Command, _ []string) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		if slices.Contains(values, "") {
+			err = usagef("--%s is empty", f.Name)
+		}
+	})
+	return err
 }
 
 // do makes a cobra function of a command's work.

@@ -52,13 +52,10 @@ calls when it is done with an event: then it misses none, whoever dies.`,
 		}
 		return a.events(ctx, c, o, f)
 	})
-	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+	cmd.PreRunE = func(*cobra.Command, []string) error {
 		switch {
 		case o.after < 0:
 			return record.Errorf(record.Invalid, "--after takes the number of an event, from 0")
-		case cmd.Flags().Changed("name") && o.name == "":
-			// A variable of a script that is not set must not read without a name.
-			return record.Errorf(record.Invalid, "--name is empty")
 		case o.noAck && o.name == "":
 			return record.WithHint(record.Errorf(record.Invalid, "--no-ack needs --name"), "without a name nothing is acknowledged anyway")
 		}

@@ -62,8 +62,9 @@ and when.`,
   dxd card > acme.card                        hand this file to a partner
   dxd partner add bolt.card --alias bolt      accept theirs
   dxd send contract.pdf --to bolt --wait delivered`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		PersistentPreRunE: refuseEmpty,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.dirFlag, "dir", "", "state directory (DXD_DIR; default ~/.dxd)")

@@ -22,7 +22,7 @@ type room struct {
 
 // rooms is the table. Test files are not held to it.
 var rooms = []room{
-	{"cmd/dxd", "*", "github.com/spf13/cobra github.com/schollz/progressbar/v3 github.com/klauspost/readahead golang.org/x/term github.com/google/uuid"},
+	{"cmd/dxd", "*", "github.com/spf13/cobra github.com/spf13/pflag github.com/schollz/progressbar/v3 github.com/klauspost/readahead golang.org/x/term github.com/google/uuid"},
 	{"cmd/dxd-demo", "internal/... client api/apitype record", "github.com/spf13/cobra golang.org/x/term"},
 	{"internal/daemon", "*", "github.com/prometheus/client_golang github.com/cenkalti/backoff/v5 golang.org/x/sync"},
 	{"api", "internal/pagecache api/apitype exchange partner event hashanchor hashanchor/queue record", "github.com/danielgtaylor/huma/v2 github.com/coder/websocket github.com/prometheus/client_golang github.com/google/uuid"},
