@@ -36,6 +36,7 @@ func run(args []string, in io.Reader, out, stderr io.Writer) int {
 
 	a := &app{in: in, out: out, stderr: stderr}
 	root := a.root()
+	strict(root)
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)
@@ -89,6 +90,29 @@ and when.`,
 	root.SetHelpCommandGroupID("care")
 	root.SetCompletionCommandGroupID("care")
 	return root
+}
+
+// strict has cobra's own commands refuse what they don't know: by themselves
+// they print a help text in its place, and end with 0.
+func strict(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Args = func(c *cobra.Command, args []string) error {
+				topic, rest, err := c.Root().Find(args)
+				if err == nil && len(rest) > 0 {
+					err = usagef("unknown command %q for %q", rest[0], topic.CommandPath())
+				}
+				return err
+			}
+		case "completion":
+			c.RunE = func(*cobra.Command, []string) error {
+				return usagef("dxd completion needs a subcommand: bash, zsh, fish or powershell")
+			}
+		}
+	}
 }
 
 // exitCode ends a command that has said everything itself.
