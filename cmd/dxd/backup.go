@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -96,7 +95,7 @@ is somewhere, it must never run again.`,
   dxd restore confirm --dir /var/lib/dxd
   dxd run --dir /var/lib/dxd`,
 		Args: cobra.ExactArgs(1),
-		RunE: a.do(func(_ *cobra.Command, args []string) error { return a.restore(args[0]) }),
+		RunE: a.do(func(cmd *cobra.Command, args []string) error { return a.restore(cmd.Context(), args[0]) }),
 	}
 	cmd.AddCommand(a.restoreConfirmCommand())
 	return cmd
@@ -107,26 +106,22 @@ type restoredJSON struct {
 	Made string `json:"made"`
 }
 
-func (a *app) restore(path string) error {
+func (a *app) restore(ctx context.Context, path string) error {
 	dir, err := a.stateDir()
 	if err != nil {
 		return err
 	}
-	in, size := a.in, int64(-1)
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return unreadable(err)
-		}
-		defer f.Close()
-		if info, err := f.Stat(); err == nil {
-			size = info.Size()
-		}
-		in = f
+	backup, err := a.openDocument(path)
+	if err != nil {
+		return err
 	}
-	bar := a.progress("restoring", size)
+	defer backup.Close()
+	bar := a.progress("restoring", backup.size)
 	defer bar.done()
-	made, when, err := daemon.Restore(bar.reader(in), dir)
+	made, when, err := daemon.Restore(readerUntil{ctx, bar.reader(backup.until(ctx))}, dir)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err() // of which nothing is left, and the backup is not to blame
+	}
 	if err != nil {
 		return err
 	}

@@ -141,8 +141,12 @@ func TestABackupThatIsRefusedLeavesNothing(t *testing.T) {
 		"changed": bytes.Replace(backup, []byte("# mine"), []byte("# yours"[:6]), 1),
 	} {
 		path := filepath.Join(t.TempDir(), "new")
-		if _, _, err := Restore(bytes.NewReader(data), path); err == nil {
+		_, _, err := Restore(bytes.NewReader(data), path)
+		if err == nil {
 			t.Errorf("%s is restored", name)
+		}
+		if name != "newer" && (record.KindOf(err) != record.Damaged || record.Hint(err) == "") {
+			t.Errorf("%s is not said to be no good backup: %v", name, err)
 		}
 		if _, err := os.Stat(path); !os.IsNotExist(err) {
 			t.Errorf("%s leaves something: %v", name, err)

@@ -168,6 +168,10 @@ func load(u *unpacker, l *badger.Loader) error {
 		default:
 			err = badBackup("it holds what is no part of one")
 		}
+		// It is the backup that ends, not the disk that fails.
+		if errors.Is(err, io.ErrUnexpectedEOF) || record.KindOf(err) == record.Damaged && record.Hint(err) == "" {
+			err = badBackup("it ends early, or is not as it was written")
+		}
 		if err != nil {
 			return err
 		}
