@@ -65,7 +65,7 @@ calls when it is done with an event: then it misses none, whoever dies.`,
 	flags.BoolVar(&o.follow, "follow", false, "go on with new events as they come; with --json, one line of JSON each")
 	flags.Int64Var(&o.after, "after", 0, "begin behind the event with this number (default: the oldest that is kept, or what was acknowledged)")
 	flags.StringVar(&o.name, "name", "", "name of a subscription: made if there is none, and acknowledged as events are printed")
-	flags.BoolVar(&o.noAck, "no-ack", false, "acknowledge nothing: `dxd events ack` does")
+	flags.BoolVar(&o.noAck, "no-ack", false, "acknowledge nothing: that is left to dxd events ack")
 	completeFlag(cmd, "name", a.completeSubscription)
 	cmd.AddCommand(a.ackCommand(), a.subscriptionsCommand(), a.unsubscribeCommand())
 	return cmd
