@@ -143,5 +143,6 @@ func printRows(to io.Writer, header []string, rows [][]string) error {
 	return w.Flush()
 }
 
-// maxCell is how many characters a cell of a table may have.
-const maxCell = 60
+// maxCell is how many characters a cell of a table may have. An alias stands
+// there whole, as commands take it.
+const maxCell = 63

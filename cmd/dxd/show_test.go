@@ -13,6 +13,7 @@ import (
 	"dxd/api/apitype"
 	"dxd/client"
 	"dxd/hashanchor"
+	"dxd/partner"
 	"dxd/record"
 )
 
@@ -29,6 +30,20 @@ func TestAmountsReadAsPeopleWriteThem(t *testing.T) {
 		if got := bytesOf(n); got != want {
 			t.Errorf("bytesOf(%d) = %q, want %q", n, got, want)
 		}
+	}
+}
+
+func TestTheLongestAliasStandsWholeInATable(t *testing.T) {
+	alias := strings.Repeat("a", 63)
+	if err := partner.CheckAlias(alias); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := printRows(&out, []string{"ALIAS"}, [][]string{{alias}}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), alias+"\n") {
+		t.Errorf("it is cut: %s", out.String())
 	}
 }
 
