@@ -24,8 +24,11 @@ func Listen(api string) (net.Listener, error) {
 	}
 	l, err := net.Listen("tcp", api)
 	if err != nil {
-		return nil, record.WithHint(record.Errorf(record.Unavailable, "couldn't listen for the API: %w", err),
-			"`api` in dxd.toml is unix:PATH or host:port")
+		hint := "`api` in dxd.toml is unix:PATH or host:port"
+		if errors.Is(err, syscall.EADDRINUSE) {
+			hint = "another program, perhaps another dxd, listens there; stop it or set `api` in dxd.toml to another port"
+		}
+		return nil, record.WithHint(record.Errorf(record.Unavailable, "couldn't listen for the API: %w", err), hint)
 	}
 	return l, nil
 }

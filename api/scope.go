@@ -55,7 +55,7 @@ func (c caller) may(s Scope) error {
 		return nil
 	case !c.known:
 		return record.WithHint(record.Errorf(record.Unauthenticated, "no valid token"),
-			"over TCP, send a token of this daemon: Authorization: Bearer …")
+			"over TCP, send a token of this daemon (Authorization: Bearer …); for `dxd --api`, DXD_TOKEN_FILE names the file that holds it")
 	case s == anyone || slices.Contains(c.scopes, s) || slices.Contains(c.scopes, Admin):
 		return nil
 	}

@@ -84,6 +84,15 @@ func TestSocketsThatAreRefused(t *testing.T) {
 	}
 }
 
+func TestAPortInUseIsSaidToBe(t *testing.T) {
+	l, err := api.Listen("127.0.0.1:0")
+	check(t, err)
+	defer l.Close()
+	if _, err := api.Listen(l.Addr().String()); record.KindOf(err) != record.Unavailable || !strings.Contains(record.Hint(err), "another program") {
+		t.Errorf("got %v (%s)", err, record.Hint(err))
+	}
+}
+
 func TestAStaleSocketIsReplaced(t *testing.T) {
 	path := filepath.Join(socketDir(t), "api.sock")
 	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
