@@ -190,7 +190,7 @@ func (d *Daemon) Examine(ctx context.Context, alias string) ([]Check, error) {
 	}
 	checks = append(checks, examineQuotas(ctx, d.Exchange, d.Book)...)
 	for _, p := range d.Book.List() {
-		checks = append(checks, d.examinePartner(ctx, p))
+		checks = append(checks, d.examinePartner(ctx, p, " (`dxd doctor --partner "+p.Alias+"` calls it, and says why)"))
 	}
 	return checks, nil
 }
@@ -210,11 +210,13 @@ func (d *Daemon) examineAnchoring(ctx context.Context) Check {
 	return healthy("anchoring", "%d records wait, %d are in a final block", waiting, s.Final)
 }
 
-func (d *Daemon) examinePartner(ctx context.Context, p partner.Partner) Check {
+// examinePartner looks at a partner without calling it; away is added where
+// nothing more is known than that it is not there.
+func (d *Daemon) examinePartner(ctx context.Context, p partner.Partner, away string) Check {
 	name := "partner " + p.Alias
 	switch {
 	case p.State != partner.Active:
-		return unwell(name, "%s", p.State)
+		return unwell(name, "%s (`dxd partner resume %s` lets it in again)", p.State, p.Alias)
 	case p.Expired(time.Now()):
 		return unwell(name, "its card has expired: ask for a new one")
 	}
@@ -227,15 +229,15 @@ func (d *Daemon) examinePartner(ctx context.Context, p partner.Partner) Check {
 	case d.Connected(p):
 		return healthy(name, "connected")
 	case p.LastSeen.IsZero():
-		return unwell(name, "never seen; its addresses are %v", p.AllAddresses())
+		return unwell(name, "never seen; its addresses are %v%s", p.AllAddresses(), away)
 	}
-	return unwell(name, "not connected, last seen %s", p.LastSeen.UTC().Format(time.RFC3339))
+	return unwell(name, "not connected, last seen %s%s", p.LastSeen.UTC().Format(time.RFC3339), away)
 }
 
 // callPartner examines a partner, and calls it: to be connected is no sign that
 // it lets us in, and if it can't be reached, the error says why.
 func (d *Daemon) callPartner(ctx context.Context, p partner.Partner) Check {
-	check := d.examinePartner(ctx, p)
+	check := d.examinePartner(ctx, p, "")
 	if p.State != partner.Active {
 		return check
 	}
@@ -244,7 +246,7 @@ func (d *Daemon) callPartner(ctx context.Context, p partner.Partner) Check {
 	if err := d.Exchange.Call(calling, p); err != nil {
 		return unwell(check.Name, "%s; %s", check.Detail, failed("", err).Detail)
 	}
-	return d.examinePartner(ctx, p)
+	return d.examinePartner(ctx, p, "")
 }
 
 // stoppedLane is the error of a lane in which nothing moves until people look.
