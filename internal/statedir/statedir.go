@@ -87,7 +87,8 @@ func (d Dir) CheckWritable() error {
 }
 
 // Open finds a state directory. The error is of kind NotFound if there is
-// none, Invalid if a newer dxd made it, and Refused if others may read it.
+// none, Damaged if its keyring is gone, Invalid if a newer dxd made it, and
+// Refused if others may read it.
 func Open(path string) (Dir, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -95,7 +96,7 @@ func Open(path string) (Dir, error) {
 	}
 	d := Dir{abs}
 	if _, err := os.Stat(d.KeyringPath()); err != nil {
-		return Dir{}, notStateDir(abs, err)
+		return Dir{}, d.notStateDir(err)
 	}
 	if err := d.checkVersion(); err != nil {
 		return Dir{}, err
@@ -106,16 +107,25 @@ func Open(path string) (Dir, error) {
 	return d, checkPrivate(d.KeyringPath(), "chmod 600")
 }
 
-// notStateDir explains why there is no keyring to be seen at path.
-func notStateDir(path string, err error) error {
+// notStateDir explains why there is no keyring to be seen.
+func (d Dir) notStateDir(err error) error {
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && d.has(JournalName) && !d.has(unfinishedName):
+		return record.WithHint(record.Errorf(record.Damaged, "the keyring of the state directory %q is gone", d.path),
+			"put "+d.KeyringPath()+" back from a copy, or `dxd restore` a backup into another directory: without it nothing that is here opens")
 	case errors.Is(err, fs.ErrNotExist):
-		return record.WithHint(record.Errorf(record.NotFound, "there is no state directory at %q", path),
+		return record.WithHint(record.Errorf(record.NotFound, "there is no state directory at %q", d.path),
 			"`dxd init --name NAME` makes one; --dir or DXD_DIR says where it is")
 	case errors.Is(err, syscall.ENOTDIR):
-		return record.Errorf(record.Invalid, "%q is a file, not a state directory", path)
+		return record.Errorf(record.Invalid, "%q is a file, not a state directory", d.path)
 	}
-	return fileError("couldn't open state directory %q: %w", path, err)
+	return fileError("couldn't open state directory %q: %w", d.path, err)
+}
+
+// has tells whether something of this name is in the directory.
+func (d Dir) has(name string) bool {
+	_, err := os.Lstat(d.join(name))
+	return err == nil
 }
 
 func (d Dir) checkVersion() error {

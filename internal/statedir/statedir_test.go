@@ -166,6 +166,19 @@ func TestOpenRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, record.NotFound, "dxd init"},
+		{"a journal whose keyring is gone", func(t *testing.T, d Dir) {
+			mkdir(t, filepath.Join(d.Path(), "journal"))
+			if err := os.Remove(d.KeyringPath()); err != nil {
+				t.Fatal(err)
+			}
+		}, record.Damaged, "dxd restore"},
+		{"what an init left that was cut off", func(t *testing.T, d Dir) {
+			mkdir(t, filepath.Join(d.Path(), "journal"))
+			put(t, filepath.Join(d.Path(), "unfinished"), "")
+			if err := os.Remove(d.KeyringPath()); err != nil {
+				t.Fatal(err)
+			}
+		}, record.NotFound, "dxd init"},
 		{"a directory of a newer version", func(t *testing.T, d Dir) {
 			put(t, filepath.Join(d.Path(), "version"), "2\n")
 		}, record.Invalid, "install"},
