@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -26,6 +27,20 @@ func content(t *testing.T, n int) (*Content, []byte) {
 	}
 	view := View{Transfer: Transfer{Size: int64(n), Digest: sha256.Sum256(document), SealedLength: int64(len(sealed)), BodyNonce: nonce}}
 	return &Content{View: view, file: memoryFile{bytes.NewReader(sealed)}, key: key}, document
+}
+
+func TestADocumentOfAnotherSizeIsSaidToBeLongerOrShorter(t *testing.T) {
+	for _, test := range []struct {
+		announced, n int64
+		want         string
+	}{
+		{-1, 5, ""}, {5, 5, ""}, {5, 3, "announced with 5 bytes, and is shorter"}, {5, 6, "announced with 5 bytes, and is longer"},
+	} {
+		err := checkSize(test.announced, test.n)
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%d bytes, announced with %d: %v, want %q", test.n, test.announced, err, test.want)
+		}
+	}
 }
 
 func TestADocumentIsReadAsItWasSigned(t *testing.T) {

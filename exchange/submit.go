@@ -280,7 +280,11 @@ func digestInto(ctx context.Context, w io.Writer, body io.Reader, size int64) (i
 // checkSize refuses a body of another size than was announced; -1 is none.
 func checkSize(announced, n int64) error {
 	if announced >= 0 && n != announced {
-		return record.WithHint(record.Errorf(record.Invalid, "the document was announced with %d bytes and has %d", announced, n),
+		than := "shorter"
+		if n > announced { // by how much, nobody has read
+			than = "longer"
+		}
+		return record.WithHint(record.Errorf(record.Invalid, "the document was announced with %d bytes, and is %s", announced, than),
 			"a file must not change while it is sent")
 	}
 	return nil
