@@ -16,6 +16,23 @@ import (
 // sample is sent where no file is given.
 const sample = "Acme Ltd orders 40 turbines of Bolt GmbH, to be delivered by the end of the year,\nat the price of the offer of 3 March. This offer is confidential.\n"
 
+// canSend tells, before anything is started, whether there is such a file.
+func canSend(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return record.Errorf(record.Invalid, "couldn't open the document: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New(path + " is not a file")
+	}
+	if err != nil {
+		return record.Errorf(record.Invalid, "couldn't open the document: %w", err)
+	}
+	return record.CheckName(filepath.Base(path))
+}
+
 // send hands the document over, and waits for the other side's receipt.
 func (s *story) send(ctx context.Context) error {
 	if s.file == "" {

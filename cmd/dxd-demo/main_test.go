@@ -39,6 +39,7 @@ func TestWhatTheDemoCantDoIsSaid(t *testing.T) {
 		code int
 	}{
 		"file that is gone":    {[]string{filepath.Join(t.TempDir(), "gone")}, 1},
+		"directory":            {[]string{t.TempDir()}, 1},
 		"two files":            {[]string{"a", "b"}, 2},
 		"unknown flag":         {[]string{"--nonsense"}, 2},
 		"port without chain":   {[]string{"--port", "1"}, 2},
@@ -48,6 +49,9 @@ func TestWhatTheDemoCantDoIsSaid(t *testing.T) {
 		var out, stderr bytes.Buffer
 		if code := run(t.Context(), tt.args, &out, &stderr); code != tt.code || !strings.HasPrefix(stderr.String(), "dxd-demo: error: ") {
 			t.Errorf("%s: exit code %d\n%s", name, code, stderr.String())
+		}
+		if out.Len() > 0 {
+			t.Errorf("%s: something was begun:\n%s", name, out.String())
 		}
 	}
 }

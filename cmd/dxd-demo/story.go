@@ -33,6 +33,11 @@ type story struct {
 
 // tell runs the demo, and cleans up behind it.
 func tell(ctx context.Context, n *narrator, file string, keep bool) (err error) {
+	if file != "" {
+		if err := canSend(file); err != nil {
+			return err
+		}
+	}
 	s := &story{narrator: n, file: file, evidence: map[*party]string{}}
 	if s.dir, err = os.MkdirTemp("", "dxd-demo-"); err != nil {
 		return record.Errorf(record.Internal, "couldn't make a temporary directory: %w", err)
