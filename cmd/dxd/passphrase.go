@@ -66,11 +66,14 @@ func readPassphrase(path string) ([]byte, error) {
 	return p, nil
 }
 
+// errNobody says that a passphrase is needed where nobody gives one.
+var errNobody = record.WithHint(record.Errorf(record.Invalid, "no passphrase was given, and there is no terminal to ask for one"),
+	"give it with --passphrase-file, DXD_PASSPHRASE_FILE or DXD_PASSPHRASE")
+
 func (a *app) askPassphrase(ctx context.Context, confirm bool) ([]byte, error) {
 	tty, ok := a.in.(*os.File)
 	if !ok || !term.IsTerminal(int(tty.Fd())) {
-		return nil, record.WithHint(record.Errorf(record.Invalid, "no passphrase was given, and there is no terminal to ask for one"),
-			"--passphrase-file, DXD_PASSPHRASE_FILE or DXD_PASSPHRASE give it")
+		return nil, errNobody
 	}
 	p, err := a.askHidden(ctx, tty, "Passphrase for the keys: ")
 	if err != nil {

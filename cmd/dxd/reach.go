@@ -129,6 +129,10 @@ func (a *app) offline(ctx context.Context, dir statedir.Dir, c config.Config, pa
 		return nil, nil, silent(err)
 	}
 	keys, err := a.unlock(ctx, dir, passphraseFile)
+	if errors.Is(err, errNobody) { // whoever has a daemon running did not mean to give a passphrase
+		return nil, nil, record.WithHint(record.Errorf(record.KindOf(err), "no daemon runs, and without one the keys are needed: %w", err),
+			"start `dxd run`, or "+record.Hint(err))
+	}
 	if err != nil {
 		return nil, nil, err
 	}
