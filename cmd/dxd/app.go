@@ -143,6 +143,7 @@ func printRows(to io.Writer, header []string, rows [][]string) error {
 	return w.Flush()
 }
 
-// maxCell is how many characters a cell of a table may have. An alias stands
-// there whole, as commands take it.
-const maxCell = 63
+// maxCell is how many characters a cell of a table may have. An alias, and the
+// identifier of an organisation that has none any more, stand there whole, as
+// commands take them.
+const maxCell = 65

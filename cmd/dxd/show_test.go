@@ -33,17 +33,19 @@ func TestAmountsReadAsPeopleWriteThem(t *testing.T) {
 	}
 }
 
-func TestTheLongestAliasStandsWholeInATable(t *testing.T) {
+func TestWhatCommandsTakeStandsWholeInATable(t *testing.T) {
 	alias := strings.Repeat("a", 63)
 	if err := partner.CheckAlias(alias); err != nil {
 		t.Fatal(err)
 	}
-	var out bytes.Buffer
-	if err := printRows(&out, []string{"ALIAS"}, [][]string{{alias}}); err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(out.String(), alias+"\n") {
-		t.Errorf("it is cut: %s", out.String())
+	for _, cell := range []string{alias, record.OrgID{}.String()} {
+		var out bytes.Buffer
+		if err := printRows(&out, []string{"WHO"}, [][]string{{cell}}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), cell+"\n") {
+			t.Errorf("%q is cut: %s", cell, out.String())
+		}
 	}
 }
 
