@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -113,6 +116,24 @@ func TestWhoStopsWaitingIsToldThatDeliveryGoesOn(t *testing.T) {
 		})
 	if !errors.Is(err, context.Canceled) || !strings.Contains(out.String(), "bolt  queued") || !strings.Contains(stderr.String(), "delivery goes on") {
 		t.Errorf("error %v, printed %q, said %q", err, out.String(), stderr.String())
+	}
+}
+
+func TestADaemonThatStopsWhileItIsWaitedForCantBeReached(t *testing.T) {
+	stopping := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		json.NewEncoder(w).Encode(apitype.Problem{Kind: record.Unavailable.String(), Detail: "the daemon is stopping"})
+	}))
+	defer stopping.Close()
+	c, err := client.New(client.Config{API: stopping.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	sent := apitype.Submitted{Transfers: []apitype.SubmittedTransfer{{To: "bolt", State: "queued"}}}
+	errs := (&app{stderr: io.Discard}).waitAll(t.Context(), c, &sent, sendOptions{wait: "delivered"})
+	if record.KindOf(errs[0]) != record.Unreachable || !strings.Contains(record.Hint(errs[0]), "is queued, and goes on") {
+		t.Errorf("got %v (%s)", errs[0], record.Hint(errs[0]))
 	}
 }
 

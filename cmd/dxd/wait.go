@@ -64,7 +64,11 @@ func (w *waiting) lookOnceMore(sent *apitype.SubmittedTransfer) {
 func (w *waiting) wait(ctx context.Context, sent *apitype.SubmittedTransfer, i int, goal string) error {
 	t, err := w.c.Wait(ctx, sent.ID, goal, func(t apitype.Transfer) { w.seen(t, i, goal) })
 	if err != nil && ctx.Err() == nil {
-		return record.WithHint(record.Errorf(record.KindOf(err), "couldn't wait for %s: %w", sent.ID, err),
+		kind := record.KindOf(err)
+		if kind == record.Unavailable { // it is stopping: a moment later nobody would have answered
+			kind = record.Unreachable
+		}
+		return record.WithHint(record.Errorf(kind, "couldn't wait for %s: %w", sent.ID, err),
 			"the document is queued, and goes on when the daemon runs; `dxd transfer "+sent.ID.String()+"` shows how far it is")
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil {
