@@ -57,6 +57,21 @@ func (a *app) openDocument(path string) (document, error) {
 	return d, nil
 }
 
+// written tells, each time that it is asked, whether somebody has written to the
+// file since. What was read then may be partly old and partly new, and that is
+// what was signed; only another length is refused.
+func (d document) written() func() bool {
+	f, ok := d.ReadCloser.(*os.File)
+	if !ok || d.size < 0 {
+		return func() bool { return false }
+	}
+	before, err := f.Stat()
+	return func() bool {
+		now, errNow := f.Stat()
+		return err == nil && errNow == nil && !now.ModTime().Equal(before.ModTime())
+	}
+}
+
 // named gives the document the name that the caller wants, and refuses early
 // what the daemon would refuse.
 func (d *document) named(name string) error {

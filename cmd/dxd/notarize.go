@@ -28,11 +28,15 @@ func (a *app) notarizeCommand() *cobra.Command {
 		}
 		bar := a.progress("hashing", doc.size)
 		defer bar.done()
+		written := doc.written()
 		n, err := c.Notarize(ctx, doc.name, mediaType, doc.source(ctx, bar), doc.size)
 		if err != nil {
 			return err
 		}
 		bar.done()
+		if written() {
+			a.say("the file was written to while it was read: what is anchored may be neither what it was nor what it is now")
+		}
 		return a.print(n, field{"id", n.ID.String()}, field{"sha256", n.SHA256})
 	})
 	cmd.Flags().StringVar(&name, "name", "", "the document's name, if not the file's")

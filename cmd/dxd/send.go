@@ -136,9 +136,15 @@ func (a *app) upload(ctx context.Context, doc document, o sendOptions, hand subm
 	}
 	bar := a.progress(what, doc.size)
 	defer bar.done()
-	return hand(ctx, client.Submission{
+	written := doc.written()
+	sent, err := hand(ctx, client.Submission{
 		To: o.to, Name: doc.name, Type: o.mediaType, RequestID: o.requestID, Expires: o.expires, Stream: o.stream,
 	}, doc.source(ctx, bar), doc.size)
+	bar.done()
+	if err == nil && written() {
+		a.say("the file was written to while it was read: what is sent may be neither what it was nor what it is now")
+	}
+	return sent, err
 }
 
 func (a *app) printSent(s apitype.Submitted) error {

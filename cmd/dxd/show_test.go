@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -134,6 +136,31 @@ func TestADaemonThatStopsWhileItIsWaitedForCantBeReached(t *testing.T) {
 	errs := (&app{stderr: io.Discard}).waitAll(t.Context(), c, &sent, sendOptions{wait: "delivered"})
 	if record.KindOf(errs[0]) != record.Unreachable || !strings.Contains(record.Hint(errs[0]), "is queued, and goes on") {
 		t.Errorf("got %v (%s)", errs[0], record.Hint(errs[0]))
+	}
+}
+
+func TestAFileThatIsWrittenToWhileItIsReadIsToldOf(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger")
+	for _, changes := range []bool{false, true} {
+		if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var stderr bytes.Buffer
+		a := &app{out: io.Discard, stderr: &stderr}
+		doc, err := a.openDocument(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = a.upload(t.Context(), doc, sendOptions{}, func(context.Context, client.Submission, io.Reader, int64) (apitype.Submitted, error) {
+			if !changes {
+				return apitype.Submitted{}, nil
+			}
+			return apitype.Submitted{}, os.Chtimes(path, time.Time{}, time.Now().Add(time.Second))
+		})
+		if told := strings.Contains(stderr.String(), "written to while it was read"); err != nil || told != changes {
+			t.Errorf("changes: %v, told: %v, error %v", changes, told, err)
+		}
+		doc.Close()
 	}
 }
 
