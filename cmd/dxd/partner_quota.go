@@ -11,7 +11,6 @@ import (
 	"dxd/api/apitype"
 	"dxd/client"
 	"dxd/internal/config"
-	"dxd/record"
 )
 
 // limitFlag is a flag that sets one bound of a partner.
@@ -109,7 +108,7 @@ func changeLimits(l apitype.Limits, flags []*limitFlag) (_ apitype.Limits, chang
 		default:
 			n, err := f.parse(f.value)
 			if err != nil {
-				return l, false, record.Errorf(record.Invalid, "--%s: %w", f.name, err)
+				return l, false, usagef("--%s: %w", f.name, err)
 			}
 			*f.field(&l) = &n
 		}
