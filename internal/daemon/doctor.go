@@ -104,7 +104,7 @@ func examineJournal(tables, most int) Check {
 	if tables > most/5*4 {
 		return unwell("journal", "%d tables, and this process may have only %d files open and mapped: raise its limit of open files and vm.max_map_count", tables, most)
 	}
-	return healthy("journal", "%d tables", tables)
+	return healthy("journal", "%d tables of at most %d", tables, most)
 }
 
 // examineChain checks that the chain answers, what the account holds, and,
