@@ -81,6 +81,10 @@ func (x *Exchange) deliverOver(ctx context.Context, stream Stream, parcel parcel
 		if over, err := x.isOver(ctx, t.ID); over || err != nil {
 			return err
 		}
+		var r *refusedError
+		if errors.As(err, &r) && r.Retry {
+			x.flight.putOff(t.ID, r.Reason)
+		}
 		return x.afterRefusal(ctx, parcel, err)
 	}
 	return x.delivered(ctx, t.ID, receipt, prog)

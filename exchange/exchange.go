@@ -150,7 +150,7 @@ func Open(c Config) *Exchange {
 	x := &Exchange{Config: c}
 	x.outbox.workers = map[workerKey]*worker{}
 	x.inbox.open = map[arriving]*claim{}
-	x.flight.of = map[record.TransferID]*progress{}
+	x.flight.of, x.flight.off = map[record.TransferID]*progress{}, map[record.TransferID]string{}
 	x.guests.of = map[record.OrgID]*guest{}
 	x.known.orgs, x.wards.orgs = map[record.OrgID]bool{}, map[record.OrgID]bool{}
 	x.fresh.files = map[blobstore.FileID]bool{}

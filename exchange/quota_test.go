@@ -3,6 +3,7 @@ package exchange_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,6 +63,21 @@ func (n *node) stillWaits(id record.TransferID) {
 	}
 }
 
+// waitsOver waits until the transfer waits, and is seen to do so over this.
+func (n *node) waitsOver(id record.TransferID, reason string) {
+	n.t.Helper()
+	found := errors.New("found")
+	_, err := n.Wait(n.t.Context(), id, exchange.UntilDelivered, func(v exchange.View) error {
+		if v.State == exchange.Queued && v.Reason == reason {
+			return found
+		}
+		return nil
+	})
+	if err != found {
+		n.t.Errorf("it did not wait over %s: %v", reason, err)
+	}
+}
+
 func TestADocumentBeyondTheWholeQuotaIsRefusedForGood(t *testing.T) {
 	a, b, c := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Stored: mib}), newNode(t, "carl")
 	pair(t, a, b)
@@ -86,12 +102,15 @@ func TestADocumentWaitsUntilThereIsRoom(t *testing.T) {
 	second := a.send("bert", randomDocument(700_000))
 	b.alarmed(1, "at its quota stored")
 	a.stillWaits(second.ID)
+	a.waitsOver(second.ID, "quota")
 	if u := b.uses(a); u.Stored < 700_000 || u.Stored > 710_000 || u.Partials != 0 {
 		t.Errorf("anna uses %+v", u)
 	}
 	_, err := b.Erase(t.Context(), first.ID, "test")
 	check(t, err)
-	a.delivered(second.ID)
+	if v := a.delivered(second.ID); v.Reason != "" {
+		t.Errorf("it was delivered, and still waits over %s", v.Reason)
+	}
 }
 
 func TestALimitOfItsOwnLetsAPartnerIn(t *testing.T) {

@@ -273,8 +273,9 @@ type progress struct {
 
 // flight knows the transfers that move right now.
 type flight struct {
-	mu sync.Mutex // guards of and what it points to
-	of map[record.TransferID]*progress
+	mu  sync.Mutex // guards of, what it points to, and off
+	of  map[record.TransferID]*progress
+	off map[record.TransferID]string // why the partner put off one that waits
 }
 
 // begin notes a stream for the transfer. The caller calls the function that it
@@ -284,6 +285,7 @@ func (f *flight) begin(id record.TransferID, reset func()) (p *progress, end fun
 	defer f.mu.Unlock()
 	p = &progress{reset: reset}
 	f.of[id] = p
+	delete(f.off, id)
 	return p, func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -310,8 +312,29 @@ func (f *flight) get(id record.TransferID) (progress, bool) {
 	return progress{}, false
 }
 
-// stop ends the transfer's stream, if there is one.
+// putOff notes what the partner said to the last attempt: not now. What it may
+// say is a closed set.
+func (f *flight) putOff(id record.TransferID, reason string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch reason {
+	case reasonFull, reasonQuota, reasonCard:
+		f.off[id] = reason
+	}
+}
+
+// whyOff is what the partner said, "" if it did not put the transfer off.
+func (f *flight) whyOff(id record.TransferID) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.off[id]
+}
+
+// stop ends the stream of a transfer that is over, if there is one.
 func (f *flight) stop(id record.TransferID) {
+	f.mu.Lock()
+	delete(f.off, id)
+	f.mu.Unlock()
 	if p, ok := f.get(id); ok {
 		p.reset()
 	}
@@ -372,6 +395,9 @@ func (x *Exchange) viewOn(tx blobstore.ReadTx, t, c Transfer, err error, last *r
 	}
 	if t.State.across() {
 		v.BytesDone = t.Size
+	}
+	if v.State == Queued {
+		v.Reason = x.flight.whyOff(v.carrier.ID)
 	}
 	// One that has just ended has counted its bytes already.
 	if p, moving := x.flight.get(v.carrier.ID); moving && (t.State == Queued || t.State == Receiving) {

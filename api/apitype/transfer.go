@@ -21,7 +21,7 @@ type Transfer struct {
 	WireBytes int64             `json:"wire_bytes" doc:"Bytes sent or received for it, all attempts together"`
 	SHA256    string            `json:"sha256" doc:"As sha256sum prints it; empty as long as it is not known"`
 	State     string            `json:"state" enum:"queued,sending,delivered,accepted,refused,failed,cancelled,receiving,received,recorded"`
-	Reason    string            `json:"reason" doc:"Why it failed or was refused"`
+	Reason    string            `json:"reason" doc:"Why it failed or was refused; while it is queued, why the partner does not take it yet: full, quota, or card (which it does not know yet)"`
 	Anchor    string            `json:"anchor" enum:"unanchored,pending,submitted,included,final"`
 	Erased    bool              `json:"erased" doc:"Its payload was destroyed here; records and proofs are kept"`
 	ErasedAt  *time.Time        `json:"erased_at,omitempty"`

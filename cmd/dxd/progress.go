@@ -63,6 +63,15 @@ func (p *progress) add(n int) {
 	}
 }
 
+// hide makes room for a line; the bar comes back when it moves.
+func (p *progress) hide() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar != nil {
+		p.bar.Clear() // likewise
+	}
+}
+
 // done takes the bar off the terminal. It may be called twice.
 func (p *progress) done() {
 	p.clear()

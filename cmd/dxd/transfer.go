@@ -56,7 +56,10 @@ func (a *app) printTransfer(t apitype.Transfer) error {
 		size += fmt.Sprintf(" (%d bytes)", t.Size)
 	}
 	state := t.State
-	if t.Reason != "" {
+	switch {
+	case t.State == "queued" && t.Reason != "":
+		state += " (the partner takes it later: " + whyLater(t.Reason) + ")"
+	case t.Reason != "":
 		state += " (" + t.Reason + ")"
 	}
 	expires := ""

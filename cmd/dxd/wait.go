@@ -27,7 +27,7 @@ func (a *app) waitAll(ctx context.Context, c *client.Client, sent *apitype.Submi
 		bar.done()
 	}
 	defer bar.done()
-	w := &waiting{a: a, c: c, bar: bar, done: make([]int64, len(sent.Transfers))}
+	w := &waiting{a: a, c: c, bar: bar, done: make([]int64, len(sent.Transfers)), off: make([]string, len(sent.Transfers))}
 	errs := make([]error, len(sent.Transfers))
 	var wg sync.WaitGroup
 	for i := range sent.Transfers {
@@ -46,6 +46,7 @@ type waiting struct {
 	mu   sync.Mutex // guards what follows
 	done []int64    // bytes of each transfer that are across
 	told bool       // that no chain is configured
+	off  []string   // of each transfer, why the partner takes it later, as was told
 }
 
 // lookPatience bounds the last look at a transfer that was waited for in vain.
@@ -94,11 +95,29 @@ func (w *waiting) seen(t apitype.Transfer, i int, goal string) {
 		sum += n
 	}
 	w.bar.set(sum)
+	if t.State == "queued" && t.Reason != "" && t.Reason != w.off[i] {
+		w.off[i] = t.Reason
+		w.bar.hide()
+		w.a.say(t.Partner + " takes it later: " + whyLater(t.Reason))
+	}
 	if goal == "anchored" && isAcross(t) && t.Anchor == "unanchored" && !w.told {
 		w.told = true
 		w.bar.done()
 		w.a.say("delivered; no chain is configured, so the anchor waits until there is one (see `dxd anchor deploy`)")
 	}
+}
+
+// whyLater says in words why a partner does not take a transfer yet.
+func whyLater(reason string) string {
+	switch reason {
+	case "full":
+		return "it has no room on its disk"
+	case "quota":
+		return "what it lets this organisation keep there is used up"
+	case "card":
+		return "it does not know a card yet"
+	}
+	return reason
 }
 
 // isAcross tells whether the recipient has it whole, whatever it said then.
