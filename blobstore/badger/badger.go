@@ -105,6 +105,10 @@ func Open(dir string, seal blobstore.Sealer, o Options) (*Store, error) {
 
 // Close ends the store after the updates and views under way. Others get an
 // error of kind Unavailable. All Partials and Files are to be closed before.
+//
+// The error is of kind Full if the disk has no room for what Badger writes at
+// the end. Nothing is lost then, and nothing is let go either before the
+// process ends.
 func (s *Store) Close() error {
 	s.once.Do(func() {
 		close(s.closing)
@@ -112,6 +116,10 @@ func (s *Store) Close() error {
 		s.owned.Wait()
 		s.readers.close()
 		s.wal.close()
+		if err := s.checkRoom(s.leftByDeletions()); err != nil {
+			s.closed = record.WithHint(record.Errorf(record.KindOf(err), "couldn't close the journal, which goes on from its log at the next start: %w", err), record.Hint(err))
+			return
+		}
 		if err := s.db.Close(); err != nil {
 			s.closed = record.Errorf(record.Internal, "couldn't close the journal: %w", err)
 		}

@@ -194,6 +194,30 @@ func TestASenderWhoseDiskIsFullRefusesAndGoesOn(t *testing.T) {
 	}
 }
 
+// TestADaemonStopsOnAFullDisk: what Badger would write at the end meets the full
+// disk in a map of a file, of which a process dies.
+func TestADaemonStopsOnAFullDisk(t *testing.T) {
+	a, b := party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
+	smallDisk(a, diskOfParty)
+	a.Start()
+	b.Start()
+	party.Pair(a, b)
+	d := party.Document{Seed: "full", Size: party.Small}
+	sent, err := a.Send(t.Context(), client.Submission{To: []string{b.Alias}, Name: "full.bin"}, d.Open(), d.Size)
+	party.Check(t, err)
+	a.Delivered(sent.Transfers[0].ID)
+	empty := fill(a, nothing)
+	party.Check(t, a.Process.Cmd.Process.Signal(syscall.SIGTERM))
+	party.Within(t, party.Patience, "the end of "+a.Name, a.Process.Gone)
+	if code := a.Process.Cmd.ProcessState.ExitCode(); code != 1 {
+		t.Errorf("the daemon ended with %d: %s", code, a.Process.Cmd.ProcessState)
+	}
+	saysIt(a, "couldn't close the journal")
+	empty()
+	a.Start()
+	party.Agree(a, b, sent.Transfers[0].ID, d)
+}
+
 // wantUnwell fails unless the doctor says that the disk is full.
 func wantUnwell(o *party.Org, left int64) {
 	o.T.Helper()
