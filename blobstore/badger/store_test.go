@@ -3,6 +3,7 @@ package badger
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"go.uber.org/goleak"
@@ -257,6 +259,47 @@ func TestAFailedWriteEndsTheJournal(t *testing.T) {
 	s = open(t, dir, Options{})
 	defer closeStore(t, s)
 	set(t, s, "b", []byte("2"))
+}
+
+// TestNothingIsWrittenBehindAFailedWrite has a sync fail once, of a group behind
+// which an update waits that has read what the group wrote.
+func TestNothingIsWrittenBehindAFailedWrite(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	defer closeStore(t, s)
+	good := s.wal.file
+	large := make([]byte, groupLimit/4*3) // two of these make two groups
+	var behind, third chan error
+	begin := func(fn func(blobstore.Tx) error) chan error {
+		done := make(chan error, 1)
+		go func() { done <- s.Update(context.Background(), fn) }()
+		time.Sleep(50 * time.Millisecond) // until it waits
+		return done
+	}
+	err := s.Update(context.Background(), func(tx blobstore.Tx) error {
+		behind = begin(func(tx blobstore.Tx) error {
+			if _, err := tx.Get("a"); err != nil {
+				return err
+			}
+			return tx.Set("b", large)
+		})
+		third = begin(func(blobstore.Tx) error { // while the second group gathers
+			s.wal.file = good
+			return errors.New("nothing")
+		})
+		closed, err := os.Create(filepath.Join(t.TempDir(), "closed"))
+		if err != nil {
+			return err
+		}
+		s.wal.file = closed
+		return errors.Join(closed.Close(), tx.Set("a", large))
+	})
+	wantKind(t, err, record.Internal)
+	wantKind(t, <-behind, record.Internal)
+	<-third
+	if _, err := get(s, "b"); record.KindOf(err) != record.NotFound {
+		t.Errorf("what was built on the failed write: %v", err)
+	}
 }
 
 // TestTheReserveIsLeft has a reserve that is larger than what is free.

@@ -218,6 +218,11 @@ func (s *Store) flush(l *layer) error {
 	if len(l.keys) == 0 {
 		return nil
 	}
+	// The group before this one may have failed since its updates were admitted,
+	// and they may have read what that one wrote.
+	if err := s.usable(); err != nil {
+		return err
+	}
 	now := s.readers.durable() + 1
 	if err := s.transact(l, now); err != nil {
 		return s.fail(err)
