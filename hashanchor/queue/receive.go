@@ -150,6 +150,8 @@ func (q *Queue) judge(ctx context.Context, head hashanchor.Head, a hashanchor.An
 		return holds, nil
 	case found.Standing == hashanchor.Missing && found.Head < a.Block:
 		return ahead, nil
+	case found.Standing == hashanchor.Included && same:
+		return wait, nil // whoever told of the head may be another endpoint, ahead of this one
 	case found.Standing == hashanchor.Final, head.Final.Block >= a.Block:
 		return wrong, nil // what is final does not change any more
 	}

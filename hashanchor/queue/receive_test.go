@@ -3,6 +3,7 @@ package queue_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"dxd/blobstore"
@@ -166,6 +167,36 @@ func TestAProofThatTheChainCantJudgeHoldsUpNothing(t *testing.T) {
 		if s, err := w.queue.Status(t.Context()); err != nil || s.Error != "" || w.state(1) == queue.Final {
 			t.Errorf("%+v, %v, the record is %s", s, err, w.state(1))
 		}
+	})
+}
+
+// TestAProofWaitsForAnEndpointThatIsBehind has another endpoint answer for the
+// anchor than the one that told how far the chain is.
+func TestAProofWaitsForAnEndpointThatIsBehind(t *testing.T) {
+	in(t, func(w *world) {
+		w.chain.mine()
+		p := w.partnerProof(1, w.chain.where.Account)
+		w.chain.mine()
+		w.chain.mine() // now it is final
+		w.chain.fault = func(step string, applied bool) error {
+			if step == "lookup" {
+				w.chain.set(func() {
+					if w.chain.behind = 0; !applied {
+						w.chain.behind = 1
+					}
+				})
+			}
+			return nil
+		}
+		must(t, w.receive(p))
+		w.start(nil)
+		defer w.stop()
+		synctest.Wait()
+		if !w.pushed(1) {
+			t.Fatal("a proof that holds was dropped")
+		}
+		defer w.chain.run()()
+		w.await(1, queue.Final)
 	})
 }
 
