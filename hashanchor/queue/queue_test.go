@@ -255,6 +255,31 @@ func TestAnotherChainInTheConfigurationBeginsOpenBatchesAgain(t *testing.T) {
 	})
 }
 
+// TestWhatWasPaidOnAnotherChainHoldsNothingUp has a batch use up nonces on one
+// chain until it pauses, and one on the next.
+func TestWhatWasPaidOnAnotherChainHoldsNothingUp(t *testing.T) {
+	inMemory(t, func(w *world) {
+		w.chain.before = func(c *fakeChain) { c.foreign = 1 }
+		w.add(0, 1)
+		w.start(nil)
+		stop := w.chain.runAt(12 * time.Second)
+		<-time.After(time.Hour)
+		stop()
+		w.stop()
+		w.chain = newChain(t)
+		w.chain.journaled = w.journaled
+		w.chain.where.ChainID = 5
+		w.chain.foreign = 1
+		w.start(nil)
+		defer w.stop()
+		defer w.chain.run()()
+		<-time.After(2 * time.Minute)
+		if s := w.state(0); s != queue.Final {
+			t.Errorf("after two minutes the record is %s", s)
+		}
+	})
+}
+
 func TestAnIdleQueueAsksSeldom(t *testing.T) {
 	in(t, func(w *world) {
 		asked := 0

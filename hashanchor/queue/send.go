@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 
 	"dxd/blobstore"
@@ -226,15 +227,14 @@ func (q *Queue) reprice(ctx context.Context, b *batch) error {
 
 // replace journals one more transaction of the batch before it is sent.
 func (q *Queue) replace(ctx context.Context, b *batch, t hashanchor.Transaction) error {
+	anchor, sent := b.Anchor, append(slices.Clone(b.Sent), t) // nothing of another chain, after a move
 	err := q.Journal.Update(ctx, func(tx blobstore.Tx) error {
 		row, err := getBatch(tx, b.First)
 		if err != nil {
 			return err
 		}
-		row.Anchor, row.Since = b.Anchor, time.Now().UnixMilli()
-		if row.Sent = append(row.Sent, t); len(row.Sent) > maxSent {
-			row.Sent = row.Sent[1:]
-		}
+		row.Anchor, row.Since = anchor, time.Now().UnixMilli()
+		row.Sent = sent[max(0, len(sent)-maxSent):]
 		*b = row
 		return row.put(tx)
 	})
