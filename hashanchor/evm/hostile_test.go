@@ -3,6 +3,7 @@ package evm_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -277,6 +278,33 @@ func TestAnEndpointThatIsBehindWeakensTheAnswer(t *testing.T) {
 	c = newChain(t, evm.Config{URLs: []string{fork, w.dev.URL()}, Finality: 2, Agree: true})
 	_, err = c.Lookup(t.Context(), w.anchor(root))
 	wantKind(t, err, record.Conflict, fork, w.dev.URL(), " has the hash 0x01")
+}
+
+// TestAnEndpointThatIsBehindHidesNoDisagreement asks it before one that names
+// another block than the first: with what it says itself, both can be.
+func TestAnEndpointThatIsBehindHidesNoDisagreement(t *testing.T) {
+	w := newWorld(t, evm.Config{})
+	root := record.Hash{1}
+	w.included(t, root)
+	w.mine(t, 4)
+	at := w.lookup(t, root).Block
+	blocks := make([]record.Beacon, 2) // before the root, and behind it
+	for i, n := range []int64{at - 1, at + 1} {
+		var err error
+		if blocks[i], err = w.Block(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lagging := between(t, w.dev.URL(), func(r request) any {
+		if r.Method != "eth_getBlockByNumber" || string(r.Params[0]) != `"latest"` {
+			return nil
+		}
+		return asNode(blocks[0], "0x0")
+	})
+	liar := between(t, w.dev.URL(), answering("eth_call", fmt.Sprintf("0x%064x%064x%064x", blocks[1].Time, blocks[1].Block, blocks[1].ChainID)))
+	c := newChain(t, evm.Config{URLs: []string{w.dev.URL(), lagging, liar}, Finality: 2, Agree: true})
+	_, err := c.Lookup(t.Context(), w.anchor(root))
+	wantKind(t, err, record.Conflict, w.dev.URL(), liar)
 }
 
 func TestABlockIsMissingOnlyWhereAnEndpointHasNotComeToIt(t *testing.T) {

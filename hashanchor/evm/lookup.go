@@ -128,13 +128,16 @@ func (e *endpoint) blockOf(ctx context.Context, found entry, head block) (block,
 	return at, err
 }
 
-// agree merges what several endpoints said of one root.
+// agree merges what several endpoints said of one root. Each is compared with
+// each: what is behind can go along with two that contradict each other.
 func agree(answers []answer[hashanchor.Found]) (hashanchor.Found, error) {
 	least := answers[0]
-	for _, a := range answers[1:] {
-		if !compatible(least.value, a.value) {
-			return hashanchor.Found{}, record.WithHint(record.Errorf(record.Conflict, "the endpoints disagree: %s says that %s; %s says that %s",
-				least.from, describe(least.value), a.from, describe(a.value)), hintDisagree)
+	for i, a := range answers {
+		for _, b := range answers[:i] {
+			if !compatible(b.value, a.value) {
+				return hashanchor.Found{}, record.WithHint(record.Errorf(record.Conflict, "the endpoints disagree: %s says that %s; %s says that %s",
+					b.from, describe(b.value), a.from, describe(a.value)), hintDisagree)
+			}
 		}
 		if weight(a.value) < weight(least.value) {
 			least = a
