@@ -151,11 +151,22 @@ func (d Dir) finish(keyring, config []byte, fill func(Dir) error) error {
 		}
 	}
 	if err := writeNew(d.KeyringPath(), keyring, 0o600); err != nil {
+		if !errors.Is(err, fs.ErrExist) {
+			// It may be in place and not durable, and what it opens goes now.
+			err = errors.Join(err, removeIfThere(d.KeyringPath()))
+		}
 		return err
 	}
 	// At this point the state directory exists and is durable. The mark says
 	// nothing beside a keyring: that it can't be removed does no harm.
 	os.Remove(d.join(unfinishedName))
+	return nil
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fileError("couldn't clear %q: %w", path, err)
+	}
 	return nil
 }
 
