@@ -165,3 +165,12 @@ func TestAnEventWithoutEndIsNotTakenIn(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 }
+
+// TestHeartbeatsAreNoPartOfAnEvent has more of them come before an event than an
+// event may be large.
+func TestHeartbeatsAreNoPartOfAnEvent(t *testing.T) {
+	frames := newFrames(strings.NewReader(strings.Repeat(": here\n\n", maxLine)+frameOf(1)), func() {})
+	if f, err := frames.next(); err != nil || f.id != "1" {
+		t.Errorf("%+v, %v", f, err)
+	}
+}

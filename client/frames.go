@@ -44,7 +44,7 @@ func (s *frames) next() (frame, error) {
 			return f, nil
 		}
 		if line == "" {
-			f = frame{id: f.id} // a frame without data is none
+			f, size = frame{id: f.id}, 0 // a frame without data is none
 			continue
 		}
 		if size += len(line); size > maxLine {
