@@ -164,9 +164,11 @@ func (l *listener) listen(ctx context.Context, yield func(apitype.Event, error) 
 		if err != nil {
 			return record.Errorf(record.Unreachable, "the stream of events broke off: %w", err)
 		}
+		silence.Stop() // the time that the consumer takes is its own
 		if err := l.take(f, yield); err != nil {
 			return err
 		}
+		silence.Reset(maxSilence)
 	}
 }
 

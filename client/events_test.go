@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -132,6 +133,45 @@ func TestASilentConnectionCountsAsDead(t *testing.T) {
 		}
 		if waited := time.Since(began); waited < maxSilence || waited > maxSilence+longestPause || record.KindOf(lost) != record.Unreachable {
 			t.Errorf("it waited for %s: %v", waited, lost)
+		}
+	})
+}
+
+// pieces is a body that comes in pieces as long as its request lasts.
+type pieces struct {
+	ctx  context.Context
+	left []string
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if err := context.Cause(p.ctx); err != nil || len(p.left) == 0 {
+		return 0, cmp.Or(err, io.EOF)
+	}
+	n := copy(b, p.left[0])
+	p.left = p.left[1:]
+	return n, nil
+}
+func (*pieces) Close() error { return nil }
+
+// TestAConsumerMayTakeItsTime has it take longer over an event than the daemon
+// may be silent.
+func TestAConsumerMayTakeItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &Client{base: "http://localhost", patience: time.Minute, http: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			body := &pieces{r.Context(), []string{frameOf(1), frameOf(2), frameOf(3)}}
+			return &http.Response{StatusCode: 200, Body: body, Request: r}, nil
+		})}}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		lost := func(err error) {
+			t.Errorf("the daemon is lost: %v", err)
+			cancel()
+		}
+		for e, err := range c.Follow(ctx, EventFilter{}, lost) {
+			if err != nil || e.Seq == 3 {
+				break
+			}
+			time.Sleep(2 * maxSilence)
 		}
 	})
 }
