@@ -406,6 +406,38 @@ func TestOurCardFileIsSignedAnewOnlyWhenItMust(t *testing.T) {
 	}
 }
 
+// TestAPresenceOfAWrongClockIsMadeAnew has the clock be years ahead when the first
+// one is made, and put right while the book is open.
+func TestAPresenceOfAWrongClockIsMadeAnew(t *testing.T) {
+	h, other := newHome(t), newHome(t)
+	check(t, h.store.Update(t.Context(), func(tx blobstore.Tx) error {
+		_, err := partner.Init(tx, h.keys, "Acme", today)
+		return err
+	}))
+	h.Book = h.open(h.store)
+	for _, wrong := range []time.Duration{10 * 365 * 24 * time.Hour, 24 * time.Hour, 0} {
+		h.now = today.Add(wrong)
+		was, err := h.CardFile([]string{publicAddr})
+		check(t, err)
+		h.now = today
+		for _, addr := range []string{publicAddr, otherAddr} {
+			own, err := h.CardFile([]string{addr})
+			check(t, err)
+			if ahead := own.Presence[0].Body.Created - today.UnixMilli(); ahead > 48*time.Hour.Milliseconds() {
+				t.Errorf("from a clock %s ahead: %s, %d ms ahead", wrong, addr, ahead)
+			}
+			if wrong <= 48*time.Hour && own.Presence[0].Body.Created < was.Presence[0].Body.Created {
+				t.Errorf("%s: a partner keeps what it has", addr)
+			}
+			data, err := own.File().Bytes()
+			check(t, err)
+			if _, err := other.add(data, "acme"); err != nil {
+				t.Errorf("from a clock %s ahead: %v", wrong, err)
+			}
+		}
+	}
+}
+
 func TestNoTwoOfOurPresencesAreOfTheSameTime(t *testing.T) {
 	h := newHome(t)
 	check(t, h.store.Update(t.Context(), func(tx blobstore.Tx) error {

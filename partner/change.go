@@ -391,6 +391,10 @@ func (b *Book) CardFile(addresses []string) (record.OpenedCardFile, error) {
 // presenceOf is the node's last presence, or a new one if that is needed.
 func (b *Book) presenceOf(card record.RecordID, node record.NodeID, last record.Signed[record.Presence], addresses []string) (record.Signed[record.Presence], error) {
 	now := b.Now()
+	if last.Body.Created > now.Add(maxAhead).UnixMilli() {
+		// Of a clock that was wrong: no partner takes it, nor any that is later.
+		last = record.Signed[record.Presence]{}
+	}
 	fresh := now.Sub(time.UnixMilli(last.Body.Created)) < presencePace
 	if fresh && last.Body.Card == card && slices.Equal(last.Body.Addresses, addresses) {
 		return last, nil
