@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"dxd/blobstore"
 	"dxd/blobstore/badger"
@@ -338,3 +339,46 @@ func TestASmallDocumentDoesNotWaitBehindOneWithoutRoom(t *testing.T) {
 
 // waitAtMost ends the wait for what never comes.
 const waitAtMost = party.Patience
+
+// TestADamagedQueueHoldsUpNoOtherPartner has a row of each of a partner's queues be
+// damaged while the node is down.
+func TestADamagedQueueHoldsUpNoOtherPartner(t *testing.T) {
+	a, b, c := newNode(t, "anna"), newNode(t, "bert"), newNode(t, "carl")
+	pair(t, a, b)
+	pair(t, a, c)
+	b.halt()
+	c.halt()
+	a.send("bert", []byte("to bert"))
+	sent := a.send("carl", []byte("to carl"))
+	bert, err := a.book.ByAlias("bert")
+	check(t, err)
+	check(t, a.store.Update(t.Context(), func(tx blobstore.Tx) error {
+		org := tx.Index("org", bert.Org.Key())
+		if err := tx.Set("x/p/"+org+"/1", []byte("cut off")); err != nil {
+			return err
+		}
+		for e, err := range tx.Scan("x/o/"+org+"/", "", false) {
+			if err != nil {
+				return err
+			}
+			return tx.Set(e.Key, []byte("cut off"))
+		}
+		t.Error("nothing waits for bert")
+		return nil
+	}))
+	a.halt()
+	c.start()
+	a.start()
+	a.delivered(sent.ID)
+	select {
+	case err := <-a.runs:
+		a.runs <- err
+		t.Errorf("the node has ended: %v", err)
+	default:
+	}
+	for deadline := time.Now().Add(waitAtMost); a.errors.Load() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nobody is told")
+		}
+	}
+}

@@ -91,6 +91,7 @@ type Exchange struct {
 	relays relays
 	tally  event.Tally // what came in and waits to be acknowledged
 	opened time.Time
+	spoilt bool // it was told that a queue has a damaged row; Run's alone
 
 	released chan struct{} // a hold has ended
 }

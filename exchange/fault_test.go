@@ -82,15 +82,33 @@ func TestWhatCouldNotExpireExpiresLater(t *testing.T) {
 	}
 }
 
+// unread is a journal that can't be read for a while.
+type unread struct {
+	blobstore.Journal
+	now *atomic.Bool
+}
+
+func (j unread) View(ctx context.Context, fn func(blobstore.ReadTx) error) error {
+	if j.now.Load() {
+		return record.Errorf(record.Internal, "couldn't read")
+	}
+	return j.Journal.View(ctx, fn)
+}
+
 func TestAnExchangeThatCantGoOnSaysSo(t *testing.T) {
 	a, b := newNode(t, "anna"), newNode(t, "bert")
 	pair(t, a, b)
+	a.halt()
+	var broken atomic.Bool
+	a.rows = func(j blobstore.Journal) blobstore.Journal { return unread{j, &broken} }
+	a.start()
 	a.delivered(a.send("bert", []byte("a document")).ID)
-	// An entry of the queue of news that this version did not write.
-	check(t, a.store.Update(t.Context(), func(tx blobstore.Tx) error { return tx.Set("x/p/0123456789abcdef/x", []byte("short")) }))
+	broken.Store(true)
+	check(t, a.store.Update(t.Context(), func(tx blobstore.Tx) error { return tx.Set("x/p/0123456789abcdef/x", make([]byte, 32)) }))
+	defer broken.Store(false)
 	select {
 	case err := <-a.runs:
-		if record.KindOf(err) != record.Damaged {
+		if record.KindOf(err) != record.Internal {
 			t.Errorf("it ended with %v", err)
 		}
 		a.runs <- nil

@@ -158,13 +158,25 @@ func (x *Exchange) wakeAll(ctx context.Context) error {
 	return nil
 }
 
-// wakeWaiting wakes the workers of all partners that something waits for.
+// wakeWaiting wakes the workers of all partners that something waits for. It is
+// Run's alone.
 func (x *Exchange) wakeWaiting(ctx context.Context, prefix blobstore.Key, w work) error {
 	var waiting []record.OrgID
 	err := x.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
 		waiting, err = orgsWaiting(tx, prefix)
 		return err
 	})
+	if record.KindOf(err) == record.Damaged {
+		// Whose the row is can't be read from it: all are to look, and the work of
+		// the one who meets it waits.
+		if !x.spoilt {
+			x.Log.Error("a row of what waits for a partner is damaged", "error", err)
+		}
+		x.spoilt, err = true, nil
+		for _, p := range x.Book.List() {
+			waiting = append(waiting, p.Org)
+		}
+	}
 	for _, org := range waiting {
 		x.wake(org, w)
 	}
