@@ -57,8 +57,9 @@ type Book struct {
 	learning sync.Mutex // lets one new card of a partner be taken at a time; guards paces
 	paces    paces
 
-	presenting sync.Mutex                       // lets one card file of ours be made at a time; guards presence
+	presenting sync.Mutex                       // lets one card file of ours be made at a time; guards what follows
 	presence   []record.Signed[record.Presence] // our own, as signed last
+	presented  presented                        // as it stands in the journal
 
 	mu      sync.RWMutex // guards what follows
 	self    record.Signed[record.Card]
@@ -80,6 +81,13 @@ type entry struct {
 func Open(ctx context.Context, c Config) (*Book, error) {
 	b := &Book{Config: c, paces: paces{}, older: map[record.RecordID]record.Signed[record.Card]{}}
 	if err := alignStandings(ctx, c.Journal); err != nil {
+		return b, err
+	}
+	err := c.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
+		b.presented, err = getPresented(tx)
+		return err
+	})
+	if err != nil {
 		return b, err
 	}
 	return b, b.reload(ctx)

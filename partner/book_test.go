@@ -438,6 +438,34 @@ func TestAPresenceOfAWrongClockIsMadeAnew(t *testing.T) {
 	}
 }
 
+// TestAPresenceIsLaterThanThatBeforeARestart has the clock be set back while the
+// book is closed.
+func TestAPresenceIsLaterThanThatBeforeARestart(t *testing.T) {
+	h, other := newHome(t), newHome(t)
+	check(t, h.store.Update(t.Context(), func(tx blobstore.Tx) error {
+		_, err := partner.Init(tx, h.keys, "Acme", today)
+		return err
+	}))
+	h.Book = h.open(h.store)
+	shown := func(addr string) []string {
+		own, err := h.CardFile([]string{addr})
+		check(t, err)
+		data, err := own.File().Bytes()
+		check(t, err)
+		p := other.has(data, "acme")
+		return p.Addresses(p.Card.Body.Nodes[0])
+	}
+	h.now = today.Add(10 * time.Hour)
+	shown(publicAddr)
+	h.now = today
+	h.reopen()
+	if got := shown(otherAddr); !slices.Equal(got, []string{otherAddr}) {
+		t.Errorf("a partner has the addresses %q", got)
+	}
+	check(t, h.store.Update(t.Context(), func(tx blobstore.Tx) error { return tx.Set("p/presence", []byte("damaged")) }))
+	h.reopen() // and opens
+}
+
 func TestNoTwoOfOurPresencesAreOfTheSameTime(t *testing.T) {
 	h := newHome(t)
 	check(t, h.store.Update(t.Context(), func(tx blobstore.Tx) error {

@@ -200,7 +200,7 @@ const maxAhead = 48 * time.Hour
 // ever replace.
 func (b *Book) checkPresence(list []record.Signed[record.Presence]) error {
 	for _, p := range list {
-		if p.Body.Created > b.Now().Add(maxAhead).UnixMilli() {
+		if b.fromTheFuture(p.Body.Created) {
 			return record.WithHint(record.Errorf(record.Invalid, "a presence from the future"), "compare the clocks of both machines")
 		}
 	}
@@ -384,24 +384,60 @@ func (b *Book) CardFile(addresses []string) (record.OpenedCardFile, error) {
 		}
 		file.Presence = append(file.Presence, p)
 	}
+	if err := b.present(file.Presence); err != nil {
+		return record.OpenedCardFile{}, err
+	}
 	b.presence = file.Presence
 	return file, nil
+}
+
+// latest is what the next presence has to be later than.
+func (b *Book) latest() presented {
+	if b.fromTheFuture(b.presented.Created) {
+		return presented{}
+	}
+	return b.presented
+}
+
+// fromTheFuture tells whether a presence of this time is of a clock that was
+// wrong: no partner takes it, nor any that is later.
+func (b *Book) fromTheFuture(created int64) bool { return created > b.Now().Add(maxAhead).UnixMilli() }
+
+// present notes how late these are, before anybody sees them. On a full disk it
+// does without: that partners hear where we are counts for more.
+func (b *Book) present(list []record.Signed[record.Presence]) error {
+	latest := b.latest()
+	for _, p := range list {
+		latest.Created = max(latest.Created, p.Body.Created)
+	}
+	if latest == b.presented {
+		return nil
+	}
+	raw, err := record.Marshal(latest)
+	if err != nil {
+		return record.Errorf(record.Internal, "couldn't encode the time of a presence: %w", err)
+	}
+	err = b.Journal.Update(context.Background(), func(tx blobstore.Tx) error { return tx.Set(keyPresence, raw) })
+	if err != nil && record.KindOf(err) != record.Full {
+		return err
+	}
+	b.presented = latest
+	return nil
 }
 
 // presenceOf is the node's last presence, or a new one if that is needed.
 func (b *Book) presenceOf(card record.RecordID, node record.NodeID, last record.Signed[record.Presence], addresses []string) (record.Signed[record.Presence], error) {
 	now := b.Now()
-	if last.Body.Created > now.Add(maxAhead).UnixMilli() {
-		// Of a clock that was wrong: no partner takes it, nor any that is later.
+	if b.fromTheFuture(last.Body.Created) {
 		last = record.Signed[record.Presence]{}
 	}
 	fresh := now.Sub(time.UnixMilli(last.Body.Created)) < presencePace
 	if fresh && last.Body.Card == card && slices.Equal(last.Body.Addresses, addresses) {
 		return last, nil
 	}
-	// Later than the last one even if the clock was set back: partners keep
-	// the latest.
-	created := max(now.UnixMilli(), last.Body.Created+1)
+	// Later than the last one even if the clock was set back, or this process
+	// has signed none yet: partners keep the latest.
+	created := max(now.UnixMilli(), last.Body.Created+1, b.latest().Created+1)
 	return b.Keys.SignPresence(record.Presence{
 		Header:    record.Header{Card: card, Created: created},
 		Node:      node,

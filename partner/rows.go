@@ -12,7 +12,7 @@ import (
 
 // The room's keys: p/self (our own card), p/c/<card> (every card that was ever
 // accepted), p/o/<organisation> (a row each), p/s/<organisation> (its standing),
-// p/a/<alias> (its organisation).
+// p/a/<alias> (its organisation), p/presence (how late our own presences are).
 // Cards, organisations and aliases stand in keys only as the journal's index.
 const (
 	KeyPrefix    blobstore.Key = "p/" // begins them all
@@ -21,6 +21,7 @@ const (
 	prefixRows   blobstore.Key = "p/o/"
 	prefixStand  blobstore.Key = "p/s/"
 	prefixAlias  blobstore.Key = "p/a/"
+	keyPresence  blobstore.Key = "p/presence"
 	cardValidity               = 2 * 365 * 24 * time.Hour
 )
 
@@ -45,6 +46,24 @@ type standing struct {
 	State   State  `json:"state"`
 	Expires int64  `json:"expires"`
 	Limits  Limits `json:"limits,omitzero"`
+}
+
+// presented is how late the latest presence of ours is. Partners keep the latest
+// one that they have, and a restart must not begin below it.
+type presented struct {
+	Created int64 `json:"created"` // ms since 1970
+}
+
+func getPresented(tx blobstore.ReadTx) (p presented, err error) {
+	raw, err := tx.Get(keyPresence)
+	if err == nil {
+		err = record.Load(raw, &p)
+	}
+	switch record.KindOf(err) {
+	case record.NotFound, record.Damaged, record.Invalid:
+		return presented{}, nil // the clock says as much, unless it was set back
+	}
+	return p, err
 }
 
 // rawRow is a row with the bytes that it was read from.
