@@ -205,6 +205,19 @@ func TestAClosedStoreSaysSo(t *testing.T) {
 	wantKind(t, s.Check(), record.Unavailable)
 }
 
+func TestAClosedStoreHasNoTables(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	setRows(t, s, 1000)
+	closeStore(t, s) // makes a table of them
+	s = open(t, dir, Options{})
+	n, _ := s.Tables()
+	closeStore(t, s)
+	if left, _ := s.Tables(); n == 0 || left != 0 {
+		t.Errorf("%d tables, and %d when it is closed", n, left)
+	}
+}
+
 func TestCloseWaitsForViews(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	set(t, s, "a", []byte("1"))

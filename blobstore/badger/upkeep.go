@@ -71,9 +71,14 @@ func (s *Store) Check() error {
 
 // Tables is how many tables the journal has, of at most 1 MiB each below level
 // 0, and how many it may come to: each is an open file of this process, and a
-// map.
+// map. There are none once the store is closed.
 func (s *Store) Tables() (n, most int) {
 	most = mostMaps()
+	at, ok := s.readers.enter() // the tables' maps go with the database
+	if !ok {
+		return 0, most
+	}
+	defer s.readers.leave(at)
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
 		most = int(min(uint64(most), uint64(files.Cur), math.MaxInt))
