@@ -184,8 +184,10 @@ func TestWhatIsErasedWhileItIsCheckedIsNotDamaged(t *testing.T) {
 
 func TestAClockThatWasWrongPutsNoCheckOff(t *testing.T) {
 	b, _ := kept(t)
+	b.halt()
 	b.now = func() time.Time { return time.Now().Add(24 * 365 * time.Hour) }
 	first := b.checked(exchange.Checking{Every: 24 * time.Hour}, ended)
+	b.halt()
 	b.now = time.Now
 	b.checked(exchange.Checking{Every: time.Second}, func(r exchange.Round) bool { return r.Begun != first.Begun })
 }

@@ -116,7 +116,7 @@ func (s *Store) Close() error {
 		s.owned.Wait()
 		s.readers.close()
 		s.wal.close()
-		if err := s.checkRoom(s.leftByDeletions()); err != nil {
+		if err := s.checkRoom(floor); err != nil {
 			s.closed = record.WithHint(record.Errorf(record.KindOf(err), "couldn't close the journal, which goes on from its log at the next start: %w", err), record.Hint(err))
 			return
 		}
