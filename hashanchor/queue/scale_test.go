@@ -54,14 +54,18 @@ func TestABacklogIsAnchoredInAsFewTransactionsAsCanBeAndInFlatMemory(t *testing.
 	const small, large, most = 10_000, 100_000, 4096
 	few, many := backlog(t, small), backlog(t, large)
 	half := len(many.heap) / 2
-	begin, end := slices.Max(many.heap[:half]), slices.Max(many.heap[half:])
+	// The least, since at any moment the journal may be making tables.
+	begin, end := slices.Min(many.heap[:half]), slices.Min(many.heap[half:])
 	t.Logf("%d records in %d transactions, and %d in %d", small, few.transactions, large, many.transactions)
-	t.Logf("heap, the journal's buffers included: at most %.0f MB with %d records; with %d, %.0f MB in the first half and %.0f MB in the second: ratio %.2f",
-		float64(slices.Max(few.heap))/1e6, small, large, float64(begin)/1e6, float64(end)/1e6, float64(end)/float64(begin))
+	t.Logf("heap, the journal's buffers included: at least %.0f MB with %d records; with %d, %.0f MB in the first half and %.0f MB in the second: ratio %.2f",
+		float64(slices.Min(few.heap))/1e6, small, large, float64(begin)/1e6, float64(end)/1e6, float64(end)/float64(begin))
 	if few.transactions != (small+most-1)/most || many.transactions != (large+most-1)/most {
 		t.Error("that is more than it takes")
 	}
-	if end > begin/2*3 { // how much the journal holds between two of its flushes differs
+	// The journal keeps up to eight pieces of memory for its tables, of 1 + 2 MiB
+	// at most (docs/decisions/0146, 0162), and has some of them by the end only.
+	const pieces = 8 * 3 << 20
+	if end > begin/4*5+pieces {
 		t.Error("the heap grows with what was anchored")
 	}
 	askForPaths(t, many, large)
