@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"dxd/blobstore"
 	"dxd/blobstore/badger"
@@ -376,9 +375,10 @@ func TestADamagedQueueHoldsUpNoOtherPartner(t *testing.T) {
 		t.Errorf("the node has ended: %v", err)
 	default:
 	}
-	for deadline := time.Now().Add(waitAtMost); a.errors.Load() == 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("nobody is told")
+	party.Until(t, "a log that tells of the row", func() string {
+		if a.errors.Load() == 0 {
+			return "nobody is told"
 		}
-	}
+		return ""
+	})
 }

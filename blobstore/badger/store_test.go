@@ -11,7 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/dgraph-io/badger/v4"
 	"go.uber.org/goleak"
@@ -277,42 +277,44 @@ func TestAFailedWriteEndsTheJournal(t *testing.T) {
 // TestNothingIsWrittenBehindAFailedWrite has a sync fail once, of a group behind
 // which an update waits that has read what the group wrote.
 func TestNothingIsWrittenBehindAFailedWrite(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir, Options{})
-	defer closeStore(t, s)
-	good := s.wal.file
-	large := make([]byte, groupLimit/4*3) // two of these make two groups
-	var behind, third chan error
-	begin := func(fn func(blobstore.Tx) error) chan error {
-		done := make(chan error, 1)
-		go func() { done <- s.Update(context.Background(), fn) }()
-		time.Sleep(50 * time.Millisecond) // until it waits
-		return done
-	}
-	err := s.Update(context.Background(), func(tx blobstore.Tx) error {
-		behind = begin(func(tx blobstore.Tx) error {
-			if _, err := tx.Get("a"); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := open(t, dir, Options{})
+		defer closeStore(t, s)
+		good := s.wal.file
+		large := make([]byte, groupLimit/4*3) // two of these make two groups
+		var behind, third chan error
+		begin := func(fn func(blobstore.Tx) error) chan error {
+			done := make(chan error, 1)
+			go func() { done <- s.Update(context.Background(), fn) }()
+			synctest.Wait() // until it waits
+			return done
+		}
+		err := s.Update(context.Background(), func(tx blobstore.Tx) error {
+			behind = begin(func(tx blobstore.Tx) error {
+				if _, err := tx.Get("a"); err != nil {
+					return err
+				}
+				return tx.Set("b", large)
+			})
+			third = begin(func(blobstore.Tx) error { // while the second group gathers
+				s.wal.file = good
+				return errors.New("nothing")
+			})
+			closed, err := os.Create(filepath.Join(t.TempDir(), "closed"))
+			if err != nil {
 				return err
 			}
-			return tx.Set("b", large)
+			s.wal.file = closed
+			return errors.Join(closed.Close(), tx.Set("a", large))
 		})
-		third = begin(func(blobstore.Tx) error { // while the second group gathers
-			s.wal.file = good
-			return errors.New("nothing")
-		})
-		closed, err := os.Create(filepath.Join(t.TempDir(), "closed"))
-		if err != nil {
-			return err
+		wantKind(t, err, record.Internal)
+		wantKind(t, <-behind, record.Internal)
+		<-third
+		if _, err := get(s, "b"); record.KindOf(err) != record.NotFound {
+			t.Errorf("what was built on the failed write: %v", err)
 		}
-		s.wal.file = closed
-		return errors.Join(closed.Close(), tx.Set("a", large))
 	})
-	wantKind(t, err, record.Internal)
-	wantKind(t, <-behind, record.Internal)
-	<-third
-	if _, err := get(s, "b"); record.KindOf(err) != record.NotFound {
-		t.Errorf("what was built on the failed write: %v", err)
-	}
 }
 
 // TestTheReserveIsLeft has a reserve that is larger than what is free.

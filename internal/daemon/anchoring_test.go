@@ -6,9 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"dxd/blobstore"
@@ -53,7 +55,7 @@ func TestARotationBesideADeploymentLeavesTheQueueItsChain(t *testing.T) {
 	d.anchoring.mu.Lock()
 	var rotation sync.WaitGroup
 	rotation.Go(func() { check(t, d.setChain()) }) // of the account, before there is a chain
-	time.Sleep(50 * time.Millisecond)
+	untilLocked(t, "setChain")
 	o.mu.Lock()
 	o.Config.Anchor.RPC = []config.Endpoint{endpoint}
 	o.mu.Unlock()
@@ -63,6 +65,20 @@ func TestARotationBesideADeploymentLeavesTheQueueItsChain(t *testing.T) {
 	if d.Queue().Chain == nil {
 		t.Error("a chain is configured, and the queue has none")
 	}
+}
+
+// untilLocked waits until a goroutine waits for a mutex in this function.
+func untilLocked(t *testing.T, function string) {
+	t.Helper()
+	stacks := make([]byte, 1<<20)
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); runtime.Gosched() {
+		for one := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+			if strings.Contains(one, "[sync.Mutex.Lock") && strings.Contains(one, function) {
+				return
+			}
+		}
+	}
+	t.Fatalf("nothing waits for a mutex in %s", function)
 }
 
 // counted is a journal that counts updates, and keeps nothing.
@@ -77,21 +93,20 @@ func (c *counted) Update(context.Context, func(blobstore.Tx) error) error {
 }
 
 func TestEachQueueIsRunOnce(t *testing.T) {
-	d := &Daemon{anchoring: anchoring{next: make(chan *queue.Queue, 1)}}
-	var first, second counted
-	d.anchoring.next <- queue.Open(queue.Config{Journal: &first})
-	go func() { d.anchoring.next <- queue.Open(queue.Config{Journal: &second}) }() // right behind it
-	time.Sleep(50 * time.Millisecond)
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- d.runAnchoring(ctx) }()
-	for second.n.Load() == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	time.Sleep(50 * time.Millisecond)
-	stop()
-	check(t, <-done)
-	if first.n.Load() != 1 || second.n.Load() != 1 {
-		t.Errorf("the first is run %d times, the second %d", first.n.Load(), second.n.Load())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		d := &Daemon{anchoring: anchoring{next: make(chan *queue.Queue, 1)}}
+		var first, second counted
+		d.anchoring.next <- queue.Open(queue.Config{Journal: &first})
+		go func() { d.anchoring.next <- queue.Open(queue.Config{Journal: &second}) }() // right behind it
+		synctest.Wait()
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- d.runAnchoring(ctx) }()
+		synctest.Wait()
+		stop()
+		check(t, <-done)
+		if first.n.Load() != 1 || second.n.Load() != 1 {
+			t.Errorf("the first is run %d times, the second %d", first.n.Load(), second.n.Load())
+		}
+	})
 }
