@@ -35,6 +35,7 @@ func (a *API) content(ctx context.Context, in *contentInput) (func(http.Response
 	d, err := a.download(c, in)
 	if err != nil {
 		c.Close()
+		a.noteDamage(err)
 		return nil, err
 	}
 	return func(w http.ResponseWriter) {
@@ -168,8 +169,12 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, d download) {
 	if err == nil && n == d.length {
 		return
 	}
+	a.noteDamage(err)
+	panic(http.ErrAbortHandler) // ends the connection: the caller must not take this for whole
+}
+
+func (a *API) noteDamage(err error) {
 	if record.KindOf(err) == record.Damaged {
 		a.Log.Error("a document is damaged on our own disk", "error", err)
 	}
-	panic(http.ErrAbortHandler) // ends the connection: the caller must not take this for whole
 }
