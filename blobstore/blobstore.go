@@ -42,8 +42,10 @@ type ReadTx interface {
 	// Scan yields the entries whose keys have the prefix in the order of
 	// their keys, or in the reverse order. It begins at the key from, which
 	// need not exist, or at the first (in reverse: the last) if from is "".
-	// After an error it ends. Keys may be set and deleted meanwhile; only
-	// whether one that the scan has not come to shows the change is open.
+	// What does not open comes as its key alone, with an error of kind
+	// Damaged, and the scan can go on; any other error ends it. Keys may be
+	// set and deleted meanwhile; only whether one that the scan has not come
+	// to shows the change is open.
 	Scan(prefix, from Key, reverse bool) iter.Seq2[Entry, error]
 
 	// Index hides a value that must not stand in a key: an HMAC under a key

@@ -115,14 +115,17 @@ func TestADamagedValueIsTold(t *testing.T) {
 	_, err := get(s, "b")
 	wantKind(t, err, record.Damaged)
 	err = s.View(context.Background(), func(tx blobstore.ReadTx) error {
-		n := 0
-		for _, err := range tx.Scan("", "", false) {
-			if n++; (err != nil) != (n == 2) {
-				t.Errorf("entry %d: %v", n, err)
+		for _, reverse := range []bool{false, true} {
+			met := 0
+			for e, err := range tx.Scan("", "", reverse) {
+				met++
+				if damaged := e.Key == "b"; damaged != (record.KindOf(err) == record.Damaged) || !damaged && err != nil {
+					t.Errorf("%q, reverse %t: %v", e.Key, reverse, err)
+				}
 			}
-		}
-		if n != 2 {
-			t.Errorf("the scan gave %d entries, to end at the second", n)
+			if met != 3 {
+				t.Errorf("reverse %t: the scan met %d of 3 keys", reverse, met)
+			}
 		}
 		return nil
 	})

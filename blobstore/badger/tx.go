@@ -98,11 +98,7 @@ func (r *reader) Scan(prefix, from blobstore.Key, reverse bool) iter.Seq2[blobst
 			if record.KindOf(err) == record.NotFound {
 				continue // deleted in a layer
 			}
-			if err != nil {
-				yield(blobstore.Entry{}, err)
-				return
-			}
-			if !yield(blobstore.Entry{Key: key, Value: value}, nil) {
+			if !yield(blobstore.Entry{Key: key, Value: value}, err) {
 				return
 			}
 		}
