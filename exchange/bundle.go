@@ -118,12 +118,15 @@ func sealInMemory(parts ...[]byte) (sealed []byte, key crypto.FileKey, nonce rec
 
 // gather reads the longest run of small messages from the head of the
 // partner's lane on that one bundle takes. It is empty if what stands there
-// is none. A message that is damaged here ends the run; at its head it is the
-// error, of kind Damaged or NotFound.
+// is none. A damaged row of the queue ends the run, and so does a message that is
+// damaged here; at its head that is the error, of kind Damaged or NotFound.
 func (x *Exchange) gather(ctx context.Context, to record.OrgID, head blobstore.Key) (b *bundle, err error) {
 	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
 		b = newBundle(to)
 		for e, err := range tx.Scan(laneKey(tx, prefixQueue, to, record.LaneMsg), head, false) {
+			if record.KindOf(err) == record.Damaged {
+				return nil // which whoever looks for the next one mends
+			}
 			if err != nil {
 				return err
 			}

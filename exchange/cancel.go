@@ -264,10 +264,13 @@ const maxRemoved = 100
 func (x *Exchange) Remove(tx blobstore.Tx, org record.OrgID) error {
 	var ids []record.TransferID
 	for e, err := range tx.Scan(orgKey(tx, prefixQueue, org), "", false) {
-		if err != nil {
-			return err
+		var w waiting
+		if err == nil {
+			w, err = parseWaiting(e.Value)
 		}
-		w, err := parseWaiting(e.Value)
+		if record.KindOf(err) == record.Damaged {
+			continue // which Run mends
+		}
 		if err != nil {
 			return err
 		}

@@ -3,16 +3,20 @@ package exchange_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 
 	"dxd/blobstore"
 	"dxd/blobstore/badger"
+	"dxd/event"
 	"dxd/exchange"
 	"dxd/p2p"
+	"dxd/partner"
 	"dxd/record"
 	"dxd/test/party"
 )
@@ -381,4 +385,173 @@ func TestADamagedQueueHoldsUpNoOtherPartner(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// queue lists the rows of one lane of the queue for a partner.
+func (n *node) queue(org record.OrgID, lane record.Lane) (keys []blobstore.Key) {
+	n.t.Helper()
+	check(n.t, n.store.View(n.t.Context(), func(tx blobstore.ReadTx) error {
+		keys = nil
+		prefix := "x/o/" + tx.Index("org", org.Key()) + "/" + blobstore.Key(lane) + "/"
+		for e, err := range tx.Scan(prefix, "", false) {
+			if err != nil {
+				return err
+			}
+			keys = append(keys, e.Key)
+		}
+		return nil
+	}))
+	return keys
+}
+
+// TestADamagedRowOfAQueueIsWrittenAnew damages rows while the node is down: of
+// documents, of messages that have no number yet, and of a bundle that has one.
+func TestADamagedRowOfAQueueIsWrittenAnew(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	org := b.keys.Org()
+	a.delivered(a.message("bert", []byte("before")).ID)
+	a.halt()
+	a.wrap = cutEach
+	a.start()
+	before := b.messagesReceived()
+	first := a.message("bert", []byte("the first")).ID
+	a.isNumbered(first)
+	messages := append(before, first)
+	for _, body := range [][]byte{[]byte("small"), randomDocument(100 << 10), []byte("small"), []byte("the last")} {
+		messages = append(messages, a.message("bert", body).ID)
+	}
+	var documents []record.TransferID
+	for range 3 {
+		documents = append(documents, a.send("bert", []byte("a document")).ID)
+	}
+	a.halt()
+	a.wrap = nil
+	a.open()
+	rows, docs := a.queue(org, record.LaneMsg), a.queue(org, record.LaneDoc)
+	if len(rows) != 5 || len(docs) != 3 {
+		t.Fatalf("%d messages and %d documents wait", len(rows), len(docs))
+	}
+	a.rot(rows[0], rows[1], rows[2], docs[0], docs[2])
+	check(t, a.store.Close())
+	a.start()
+	for _, id := range append(documents, messages...) {
+		a.delivered(id)
+	}
+	if got := b.messagesReceived(); fmt.Sprint(got) != fmt.Sprint(messages) {
+		t.Errorf("%v arrived, not %v", got, messages)
+	}
+	alarms := a.events(event.Alarm)
+	for _, alarm := range alarms {
+		if alarm.Partner != org || !strings.Contains(alarm.Text, "written anew") {
+			t.Errorf("an alarm is %+v", alarm)
+		}
+	}
+	if len(alarms) != 5 {
+		t.Errorf("%d alarms of 5 rows", len(alarms))
+	}
+	if all, err := a.Lanes(t.Context(), org); err != nil || all[0].Sent != all[0].Acknowledged || all[1].Sent != all[1].Acknowledged {
+		t.Errorf("the lanes are %+v (%v)", all, err)
+	}
+}
+
+// TestAMessageBeforeADamagedRowIsDelivered damages a row while the node runs and
+// has looked at its queue.
+func TestAMessageBeforeADamagedRowIsDelivered(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	sent := []record.TransferID{a.message("bert", []byte("before")).ID}
+	a.delivered(sent[0])
+	b.halt()
+	for range 4 {
+		sent = append(sent, a.message("bert", []byte("a message")).ID)
+	}
+	rows := a.queue(b.keys.Org(), record.LaneMsg)
+	a.rot(rows[len(rows)-2])
+	if _, err := a.Waiting(t.Context()); err != nil {
+		t.Errorf("what waits can't be counted: %v", err)
+	}
+	sent = append(sent, a.message("bert", []byte("behind it")).ID)
+	b.start()
+	for _, id := range sent {
+		a.delivered(id)
+	}
+	if got := b.messagesReceived(); fmt.Sprint(got) != fmt.Sprint(sent) {
+		t.Errorf("%v arrived, not %v", got, sent)
+	}
+}
+
+// TestADamagedRowWithoutATransferHoldsUpNothing damages what a row could be
+// written anew from, too.
+func TestADamagedRowWithoutATransferHoldsUpNothing(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	org := b.keys.Org()
+	b.halt()
+	lost := []record.TransferID{a.send("bert", []byte("lost")).ID, a.message("bert", []byte("lost")).ID}
+	kept := []record.TransferID{a.send("bert", []byte("kept")).ID, a.message("bert", []byte("kept")).ID}
+	a.halt()
+	a.skewed = true
+	a.open()
+	a.rot(a.queue(org, record.LaneDoc)[0], a.queue(org, record.LaneMsg)[0])
+	for _, id := range lost {
+		a.rot("x/t/" + blobstore.Key(id[:]))
+	}
+	check(t, a.store.Close())
+	a.start()
+	b.start()
+	for _, id := range kept {
+		a.delivered(id)
+	}
+	for _, alarm := range a.events(event.Alarm) {
+		if alarm.Partner != org || !strings.Contains(alarm.Text, "is not delivered") {
+			t.Errorf("an alarm is %+v", alarm)
+		}
+	}
+	if n := len(a.events(event.Alarm)); n != len(lost) {
+		t.Errorf("%d alarms of %d rows", n, len(lost))
+	}
+}
+
+// TestAPartnerWithADamagedQueueCanBeRemoved has its rows end all the same.
+func TestAPartnerWithADamagedQueueCanBeRemoved(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	b.halt()
+	sent := []record.TransferID{a.send("bert", []byte("a document")).ID, a.send("bert", []byte("a document")).ID, a.message("bert", []byte("a message")).ID}
+	a.rot(a.queue(b.keys.Org(), record.LaneDoc)[0])
+	_, err := a.book.SetState(t.Context(), "bert", partner.Removed, a.Remove)
+	check(t, err)
+	for _, id := range sent {
+		if v := a.ended(id); v.State != exchange.Failed || v.Reason != "removed" {
+			t.Errorf("a transfer is %s (%s)", v.State, v.Reason)
+		}
+	}
+}
+
+// TestDamagedNewsHoldUpNoOther has a row of the queue of news not open.
+func TestDamagedNewsHoldUpNoOther(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	pair(t, a, b)
+	b.halt()
+	sent := a.send("bert", []byte("a document"))
+	row := blobstore.Key("")
+	check(t, a.store.View(t.Context(), func(tx blobstore.ReadTx) error {
+		row = "x/p/" + tx.Index("org", b.keys.Org().Key()) + "/"
+		return nil
+	}))
+	a.rot(row + "\x00")
+	_, err := a.Cancel(t.Context(), sent.ID)
+	check(t, err)
+	b.start()
+	party.Until(t, "a void that the partner took", func() string {
+		all, err := a.Lanes(t.Context(), b.keys.Org())
+		if err != nil || all[0].Acknowledged != 1 {
+			return fmt.Sprintf("%+v, %v", all, err)
+		}
+		return ""
+	})
+	if alarms := a.events(event.Alarm); len(alarms) != 1 {
+		t.Errorf("the alarms are %+v", alarms)
+	}
 }

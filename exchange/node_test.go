@@ -49,6 +49,8 @@ type node struct {
 	quota  partner.Quota
 	skewed bool // the test wrote, or damaged, what is counted
 
+	rotten atomic.Pointer[blobstore.Key] // what is written under this does not open; nil: nothing
+
 	retry exchange.Retry // zero: short ones
 	tried atomic.Int64   // to deliver: so many streams
 
@@ -77,8 +79,32 @@ func newNode(t testing.TB, name string) *node {
 func (n *node) open() {
 	n.t.Helper()
 	var err error
-	n.store, err = badger.Open(filepath.Join(n.dir), n.keys.Sealer(), badger.Options{})
+	n.store, err = badger.Open(filepath.Join(n.dir), rotting{n.keys.Sealer(), &n.rotten}, badger.Options{})
 	check(n.t, err)
+}
+
+// rotting is a sealer that damages what it seals under one key.
+type rotting struct {
+	blobstore.Sealer
+	key *atomic.Pointer[blobstore.Key]
+}
+
+func (r rotting) Seal(plaintext, ad []byte) []byte {
+	sealed := r.Sealer.Seal(plaintext, ad)
+	if key := r.key.Load(); key != nil && string(*key) == string(ad) {
+		sealed[len(sealed)/2] ^= 1
+	}
+	return sealed
+}
+
+// rot damages values of the node's journal, which may run.
+func (n *node) rot(keys ...blobstore.Key) {
+	n.t.Helper()
+	for _, key := range keys {
+		n.rotten.Store(&key)
+		check(n.t, n.store.Update(n.t.Context(), func(tx blobstore.Tx) error { return tx.Set(key, make([]byte, 56)) }))
+		n.rotten.Store(nil)
+	}
 }
 
 // start opens the node again after halt.
@@ -308,4 +334,22 @@ func (c cutting) Write(p []byte) (int, error) {
 		return 0, io.ErrClosedPipe
 	}
 	return c.Stream.Write(p)
+}
+
+// cutEach cuts a stream early.
+func cutEach(s exchange.Stream) exchange.Stream {
+	left := &atomic.Int64{}
+	left.Store(100)
+	return cutting{s, left}
+}
+
+// isNumbered waits until a message has its number.
+func (n *node) isNumbered(id record.TransferID) {
+	n.t.Helper()
+	party.Until(n.t, "a message with a number", func() string {
+		if v, err := n.Get(n.t.Context(), id); err != nil || v.Record.IsZero() {
+			return "it has none"
+		}
+		return ""
+	})
 }

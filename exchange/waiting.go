@@ -12,10 +12,13 @@ func (x *Exchange) Waiting(ctx context.Context) (counts map[record.OrgID]int64, 
 	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
 		counts = map[record.OrgID]int64{}
 		for e, err := range tx.Scan(prefixQueue, "", false) {
-			if err != nil {
-				return err
+			var w waiting
+			if err == nil {
+				w, err = parseWaiting(e.Value)
 			}
-			w, err := parseWaiting(e.Value)
+			if record.KindOf(err) == record.Damaged {
+				continue // until it is mended, nobody knows whose it is
+			}
 			if err != nil {
 				return err
 			}

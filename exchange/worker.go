@@ -157,9 +157,22 @@ func (x *Exchange) run(ctx context.Context, org record.OrgID, w work, self *work
 		wait, err := x.step(ctx, org, w, self)
 		if err != nil && ctx.Err() == nil {
 			x.logFailure(org, w, err)
+			if err := x.mendIfDamaged(ctx, org, w, err); err != nil {
+				x.logFailure(org, w, err)
+			}
 		}
 		self.sleep(ctx, min(wait, self.plan(err)))
 	}
+}
+
+// mendIfDamaged mends the queue if that may be why a step failed. The next one
+// is after its pause all the same, lest a disk that keeps nothing is written to
+// without end.
+func (x *Exchange) mendIfDamaged(ctx context.Context, org record.OrgID, w work, err error) error {
+	if record.KindOf(err) != record.Damaged || w == callWork {
+		return nil
+	}
+	return x.mendQueue(ctx, org, w)
 }
 
 // pauses are those between attempts.
