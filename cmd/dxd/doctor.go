@@ -19,9 +19,16 @@ func (a *app) doctorCommand() *cobra.Command {
 With --partner it also calls that partner, says why it can't be reached or sends
 it a small document, and shows its proof.
 
-The exit code is 1 if a check finds something.`,
+The exit code is 1 if a check finds something. That a partner was suspended is
+nothing of the kind, and neither is one that is away, unless work has waited for
+it for more than a day.
+
+Without a running daemon it checks what can be seen in the state directory. Who
+wants to know whether the daemon runs, such as a monitor, names its socket, DIR
+being the state directory: then the exit code is 5 if it does not answer.`,
 		Example: `  dxd doctor
-  dxd doctor --partner bolt`,
+  dxd doctor --partner bolt
+  dxd doctor --api unix:DIR/api.sock`,
 		Args: cobra.NoArgs,
 	}
 	a.either(cmd, func(ctx context.Context, c *client.Client, _ []string) error { return a.doctor(ctx, c, alias) })

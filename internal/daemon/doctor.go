@@ -190,7 +190,7 @@ func (d *Daemon) Examine(ctx context.Context, alias string) ([]Check, error) {
 	}
 	checks = append(checks, examineQuotas(ctx, d.Exchange, d.Book)...)
 	for _, p := range d.Book.List() {
-		checks = append(checks, d.examinePartner(ctx, p, " (`dxd doctor --partner "+p.Alias+"` calls it, and says why)"))
+		checks = append(checks, d.glanceAt(ctx, p))
 	}
 	return checks, nil
 }
@@ -210,34 +210,69 @@ func (d *Daemon) examineAnchoring(ctx context.Context) Check {
 	return healthy("anchoring", "%d records wait, %d are in a final block", waiting, s.Final)
 }
 
-// examinePartner looks at a partner without calling it; away is added where
-// nothing more is known than that it is not there.
-func (d *Daemon) examinePartner(ctx context.Context, p partner.Partner, away string) Check {
+// glanceAt examines a partner that nobody asked about. One that was suspended on
+// purpose is well, and one that is away as long as no work waits for too long.
+func (d *Daemon) glanceAt(ctx context.Context, p partner.Partner) Check {
+	check, away := d.examinePartner(ctx, p)
+	switch {
+	case p.State != partner.Active:
+		check.OK = true
+	case away:
+		since, err := d.Exchange.WaitingSince(ctx, p.Org)
+		if err != nil {
+			return failed(check.Name, err)
+		}
+		return examineAway(check, p.Alias, since, d.now())
+	}
+	return check
+}
+
+// maxAway is how long work may wait for a partner that is away. It expires after
+// a week, unless told otherwise: people then have most of it to ask where the
+// partner is.
+const maxAway = 24 * time.Hour
+
+// examineAway adds to what is known of a partner that is away since when work
+// waits for it; since the zero time: none does.
+func examineAway(check Check, alias string, since, now time.Time) Check {
+	calls := "(`dxd doctor --partner " + alias + "` calls it, and says why)"
+	switch {
+	case since.IsZero():
+		return healthy(check.Name, "%s; nothing waits for it %s", check.Detail, calls)
+	case now.Sub(since) < maxAway:
+		return healthy(check.Name, "%s; work waits for it since %s %s", check.Detail, since.UTC().Format(time.RFC3339), calls)
+	}
+	return unwell(check.Name, "%s; work waits for it since %s, for more than a day %s", check.Detail, since.UTC().Format(time.RFC3339), calls)
+}
+
+// examinePartner looks at a partner without calling it. away says that nothing
+// more is known than that it is not there.
+func (d *Daemon) examinePartner(ctx context.Context, p partner.Partner) (check Check, away bool) {
 	name := "partner " + p.Alias
 	switch {
 	case p.State != partner.Active:
-		return unwell(name, "%s (`dxd partner resume %s` lets it in again)", p.State, p.Alias)
+		return unwell(name, "%s (`dxd partner resume %s` lets it in again)", p.State, p.Alias), false
 	case p.Expired(time.Now()):
-		return unwell(name, "its card has expired: ask for a new one")
+		return unwell(name, "its card has expired: ask for a new one"), false
 	}
 	if err := d.stoppedLane(ctx, p); err != nil {
-		return failed(name, err)
+		return failed(name, err), false
 	}
 	switch {
 	case d.locked(ctx, p):
-		return unwell(name, "does not know this node's key, so neither can call the other: give it the file that `dxd card` prints")
+		return unwell(name, "does not know this node's key, so neither can call the other: give it the file that `dxd card` prints"), false
 	case d.Connected(p):
-		return healthy(name, "connected")
+		return healthy(name, "connected"), false
 	case p.LastSeen.IsZero():
-		return unwell(name, "never seen; its addresses are %v%s", p.AllAddresses(), away)
+		return unwell(name, "never seen; its addresses are %v", p.AllAddresses()), true
 	}
-	return unwell(name, "not connected, last seen %s%s", p.LastSeen.UTC().Format(time.RFC3339), away)
+	return unwell(name, "not connected, last seen %s", p.LastSeen.UTC().Format(time.RFC3339)), true
 }
 
 // callPartner examines a partner, and calls it: to be connected is no sign that
 // it lets us in, and if it can't be reached, the error says why.
 func (d *Daemon) callPartner(ctx context.Context, p partner.Partner) Check {
-	check := d.examinePartner(ctx, p, "")
+	check, _ := d.examinePartner(ctx, p)
 	if p.State != partner.Active {
 		return check
 	}
@@ -246,7 +281,8 @@ func (d *Daemon) callPartner(ctx context.Context, p partner.Partner) Check {
 	if err := d.Exchange.Call(calling, p); err != nil {
 		return unwell(check.Name, "%s; %s", check.Detail, failed("", err).Detail)
 	}
-	return d.examinePartner(ctx, p, "")
+	check, _ = d.examinePartner(ctx, p)
+	return check
 }
 
 // stoppedLane is the error of a lane in which nothing moves until people look.
