@@ -58,7 +58,7 @@ func (h *house) follow(c *client.Client, f client.EventFilter) (<-chan int64, <-
 // comes waits for exactly these numbers.
 func comes(t *testing.T, numbers <-chan int64, from, to int64) {
 	t.Helper()
-	late := time.After(20 * time.Second)
+	late := time.After(time.Minute)
 	for want := from; want <= to; want++ {
 		select {
 		case got := <-numbers:
@@ -219,7 +219,7 @@ func TestOnlyAnAdminMakesAndRemovesSubscriptions(t *testing.T) {
 }
 
 func TestAClientThatDoesNotReadIsInNobodysWay(t *testing.T) {
-	h := newHouse(t)
+	h := newHouseOf(t, bounds{patience: 300 * time.Millisecond})
 	conn, err := net.Dial("unix", strings.TrimPrefix(h.unix, "unix:")) // whose buffers are small
 	check(t, err)
 	defer conn.Close()
@@ -229,14 +229,14 @@ func TestAClientThatDoesNotReadIsInNobodysWay(t *testing.T) {
 		h.happen(1000)
 	}
 	comes(t, numbers, 1, 20_000)
-	for late := time.Now().Add(20 * time.Second); !strings.Contains(h.log.String(), "a stream of events broke off"); {
+	for late := time.Now().Add(time.Minute); !strings.Contains(h.log.String(), "a stream of events broke off"); {
 		if time.Now().After(late) {
 			t.Fatal("the client that does not read is not dropped")
 		}
 		<-time.After(10 * time.Millisecond)
 	}
 	// What was in buffers comes, and then the end.
-	check(t, conn.SetReadDeadline(time.Now().Add(20*time.Second)))
+	check(t, conn.SetReadDeadline(time.Now().Add(time.Minute)))
 	n, err := io.Copy(io.Discard, conn)
 	if err != nil || n > 20_000*100 {
 		t.Errorf("%d bytes came, %v", n, err)
@@ -265,10 +265,12 @@ func TestAStreamEndsWithTheDaemon(t *testing.T) {
 	h := newHouse(t)
 	resp := h.ask("GET", "/v1/events", readToken, http.Header{"Accept": {apitype.EventStreamType}})
 	defer resp.Body.Close()
-	began := time.Now()
 	h.stop()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil || time.Since(began) > 5*time.Second {
-		t.Errorf("after %s: %v", time.Since(began), err)
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(h.log.String(), "some requests did not end in time") {
+		t.Error("it ended because the daemon would not wait for it any longer")
 	}
 }
 

@@ -58,7 +58,18 @@ func scopesOf(token string) []api.Scope {
 	return map[string][]api.Scope{sendToken: {api.Send}, readToken: {api.Read}, adminToken: {api.Admin}}[token]
 }
 
+// bounds are those of a house that a test is about, and short then. The others
+// are as in the daemon, where a machine that is slow keeps them.
+type bounds struct {
+	patience, linger, headers time.Duration
+}
+
 func newHouse(t *testing.T) *house {
+	t.Helper()
+	return newHouseOf(t, bounds{})
+}
+
+func newHouseOf(t *testing.T, b bounds) *house {
 	t.Helper()
 	h := &house{t: t, dir: t.TempDir(), log: &syncBuffer{}}
 	log := slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -89,10 +100,10 @@ func newHouse(t *testing.T) *house {
 		Node: keys.Node, Account: keys.Account, Addresses: addrs,
 		Connected: func(record.NodeID) bool { return false },
 		Anchoring: q.Status, Prove: q.Prove, Backup: h.backup, Deploy: deploy, Rotate: rotate, RotateStorage: rotation, StorageRotation: rotation, Doctor: doctor, Authorize: scopesOf, Log: log,
-		Heartbeat: 50 * time.Millisecond, Patience: 300 * time.Millisecond, Linger: 2 * time.Second,
+		Heartbeat: 50 * time.Millisecond, Patience: b.patience, Linger: b.linger,
 	})
 	check(t, err)
-	h.serve(log)
+	h.serve(log, b)
 	return h
 }
 
@@ -136,7 +147,7 @@ func doctor(_ context.Context, partner string) ([]apitype.Check, error) {
 }
 
 // serve runs exchange and servers until the test ends.
-func (h *house) serve(log *slog.Logger) {
+func (h *house) serve(log *slog.Logger, b bounds) {
 	t := h.t
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -159,7 +170,7 @@ func (h *house) serve(log *slog.Logger) {
 		wg.Go(func() { expect(t, s.Serve(ctx, l)) })
 	}
 	serve(local, api.Server{Handler: h.api.Local(), Log: log})
-	serve(remote, api.Server{Handler: h.api.Remote("dxd.example"), Log: log, HeaderTimeout: 2 * time.Second})
+	serve(remote, api.Server{Handler: h.api.Remote("dxd.example"), Log: log, HeaderTimeout: b.headers})
 	wg.Go(func() { expect(t, h.x.Run(ctx)) })
 }
 

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"dxd/api"
@@ -43,7 +44,7 @@ func ends(t *testing.T, what string, conn net.Conn) {
 // TestABodyThatNeverComesKeepsNoConnection announces bodies, without a token and
 // with one, and sends one byte of each.
 func TestABodyThatNeverComesKeepsNoConnection(t *testing.T) {
-	h := newHouse(t)
+	h := newHouseOf(t, bounds{linger: 100 * time.Millisecond})
 	cases := map[string]struct {
 		path, token, framing string
 		status               int
@@ -138,35 +139,68 @@ func TestMalformedRequestsAreAnsweredOrCutOff(t *testing.T) {
 // with connections that say nothing: they end, and who has something to say
 // comes through.
 func TestWhoeverKnocksWithoutEndTakesNoMoreThanSoManyConnections(t *testing.T) {
-	const bound, knocks = 8, 100
-	var most, open atomic.Int64
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	ctx, stop := context.WithCancel(t.Context())
-	var served sync.WaitGroup
-	served.Go(func() {
-		expect(t, api.Server{
-			Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }),
-			Log:     slog.New(slog.DiscardHandler), HeaderTimeout: 50 * time.Millisecond, Connections: bound,
-		}.Serve(ctx, counted{l, &open, &most}))
-	})
-	defer served.Wait()
-	defer stop()
-	for range knocks {
-		c, err := net.Dial("tcp", l.Addr().String())
+	synctest.Test(t, func(t *testing.T) {
+		const bound, knocks, silence = 8, 100, time.Second
+		var most, open atomic.Int64
+		door := doorway{make(chan net.Conn, knocks+1), make(chan struct{})}
+		ctx, stop := context.WithCancel(t.Context())
+		var served sync.WaitGroup
+		served.Go(func() {
+			expect(t, api.Server{
+				Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }),
+				Log:     slog.New(slog.DiscardHandler), HeaderTimeout: silence, Connections: bound,
+			}.Serve(ctx, counted{door, &open, &most}))
+		})
+		defer served.Wait()
+		defer stop()
+		for range knocks {
+			defer door.knock().Close()
+		}
+		begun := time.Now()
+		web := &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return door.knock(), nil }}
+		resp, err := web.RoundTrip(httptest.NewRequest("GET", "http://localhost/", nil).WithContext(t.Context()))
 		check(t, err)
-		defer c.Close()
-	}
-	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(httptest.NewRequest("GET", "http://"+l.Addr().String()+"/", nil).WithContext(t.Context()))
-	check(t, err)
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusNoContent {
-		t.Errorf("answered with %s", resp.Status)
-	}
-	if n := most.Load(); n > bound || n == 0 {
-		t.Errorf("%d connections were open at a time", n)
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusNoContent {
+			t.Errorf("answered with %s", resp.Status)
+		}
+		if n := most.Load(); n > bound || n == 0 {
+			t.Errorf("%d connections were open at a time", n)
+		}
+		if took := time.Since(begun); took > (knocks/bound+1)*silence {
+			t.Errorf("answered after %s", took)
+		}
+	})
+}
+
+// doorway is a listener in memory.
+type doorway struct {
+	came   chan net.Conn
+	closed chan struct{}
+}
+
+// knock gives the near end of a connection to it.
+func (d doorway) knock() net.Conn {
+	near, far := net.Pipe()
+	d.came <- far
+	return near
+}
+
+func (d doorway) Accept() (net.Conn, error) {
+	select {
+	case c := <-d.came:
+		return c, nil
+	case <-d.closed:
+		return nil, net.ErrClosed
 	}
 }
+
+func (d doorway) Close() error {
+	close(d.closed)
+	return nil
+}
+
+func (doorway) Addr() net.Addr { return &net.TCPAddr{} }
 
 // counted counts the connections of a listener.
 type counted struct {
