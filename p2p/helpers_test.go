@@ -110,8 +110,12 @@ func mustClose(t testing.TB, h *Host) {
 	}
 }
 
+// waitAtMost bounds what a test waits for, which may be 48 MiB under the race
+// detector on a machine that is slow.
+const waitAtMost = 2 * time.Minute
+
 func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), waitAtMost)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -141,7 +145,7 @@ func mustOpen(t testing.TB, from, to *Host, protocol string) *Conn {
 // roundTrip sends data, closes the sending half and expects it back.
 func roundTrip(t testing.TB, c *Conn, data []byte) {
 	t.Helper()
-	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(waitAtMost)); err != nil {
 		t.Fatal(err)
 	}
 	sent := make(chan error, 1)

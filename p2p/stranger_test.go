@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"dxd/record"
@@ -23,6 +24,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -254,54 +256,113 @@ func fill(t *testing.T, h *Host) []net.Conn {
 		}
 		conns = append(conns, c)
 	}
-	last := conns[len(conns)/2-1]
-	if err := last.SetReadDeadline(time.Now().Add(acceptTimeout)); err != nil {
-		t.Fatal(err)
-	}
-	if stays(last) {
+	if stays(t, conns[len(conns)/2-1], time.Minute) {
 		t.Fatal("the oldest were not displaced")
 	}
 	return conns
 }
 
-// stays tells whether a connection outlives its deadline.
-func stays(c net.Conn) bool {
+// stays tells whether a connection outlives so much more time.
+func stays(t *testing.T, c net.Conn, more time.Duration) bool {
+	t.Helper()
+	if err := c.SetReadDeadline(time.Now().Add(more)); err != nil {
+		t.Fatal(err)
+	}
 	// The server's own lines come first.
 	_, err := io.Copy(io.Discard, c)
 	var e net.Error
 	return errors.As(err, &e) && e.Timeout()
 }
 
+// On a machine that is slow the strangers may be gone by the time that the
+// partner has got in, which then says nothing, and is tried again.
 func TestSilentStrangersNeitherLockPartnersOutNorStay(t *testing.T) {
 	t.Parallel()
-	gate := newDoor()
-	b := newHost(t, gate, overTCP)
+	b := newHost(t, newDoor(), overTCP)
 	b.Handle(testProtocol, echo)
 	partner := newHost(t, newDoor(), overTCP)
 	partner.Handle(testProtocol, echo)
-
-	start := time.Now()
-	conns := fill(t, b)
-	// Outbound is counted apart.
-	roundTrip(t, mustOpen(t, b, partner, testProtocol), []byte("out"))
-	partner.Drop(b.Node())
-	// And a partner gets in from the address that they have.
-	roundTrip(t, mustOpen(t, partner, b, testProtocol), []byte("in"))
-	if spent := time.Since(start); spent > acceptTimeout {
-		t.Fatalf("took %v, so that the strangers may have been gone", spent)
+	var conns []net.Conn
+	for try := 1; ; try++ {
+		conns = fill(t, b)
+		// Outbound is counted apart.
+		roundTrip(t, mustOpen(t, b, partner, testProtocol), []byte("out"))
+		partner.Drop(b.Node())
+		// And a partner gets in from the address that they have.
+		roundTrip(t, mustOpen(t, partner, b, testProtocol), []byte("in"))
+		if stays(t, conns[len(conns)-1], time.Second) {
+			break
+		}
+		if try == 10 {
+			t.Fatal("each time it got in when the strangers were gone")
+		}
+		partner.Drop(b.Node())
 	}
 	for _, c := range conns {
-		if err := c.SetReadDeadline(start.Add(3 * acceptTimeout)); err != nil {
-			t.Fatal(err)
-		}
-		if stays(c) {
+		if stays(t, c, time.Minute) {
 			t.Fatal("a silent connection is still open")
 		}
 	}
-	if spent := time.Since(start); spent > 2*acceptTimeout {
-		t.Errorf("silent connections stayed for %v", spent)
+}
+
+func TestASilentStrangerIsGivenUpAfterTheAcceptTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		id, err := newIdentity(newSigner(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, _ := newTestResources(t)
+		up, err := newUpgrader(id, res, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		near, far := net.Pipe()
+		l := up.UpgradeGatedMaListener(nil, up.GateMaListener(newOneConn(far)))
+		defer l.Close()
+		start := time.Now()
+		_, _ = io.Copy(io.Discard, near) // to its end
+		if spent := time.Since(start); spent != acceptTimeout {
+			t.Errorf("given up after %v", spent)
+		}
+	})
+}
+
+// oneConn is a listener in memory to which one connection comes.
+type oneConn struct {
+	came  chan manet.Conn
+	ended context.Context
+	end   context.CancelFunc
+}
+
+func newOneConn(c net.Conn) *oneConn {
+	l := &oneConn{came: make(chan manet.Conn, 1)}
+	l.came <- pipeConn{c}
+	l.ended, l.end = context.WithCancel(context.Background())
+	return l
+}
+
+func (l *oneConn) Accept() (manet.Conn, error) {
+	select {
+	case c := <-l.came:
+		return c, nil
+	case <-l.ended.Done():
+		return nil, net.ErrClosed
 	}
 }
+
+func (l *oneConn) Close() error {
+	l.end()
+	return nil
+}
+
+func (*oneConn) Addr() net.Addr          { return &net.TCPAddr{} }
+func (*oneConn) Multiaddr() ma.Multiaddr { return ma.StringCast(elsewhere + "1") }
+
+// pipeConn is one end of a pipe, with addresses.
+type pipeConn struct{ net.Conn }
+
+func (pipeConn) LocalMultiaddr() ma.Multiaddr  { return ma.StringCast(elsewhere + "1") }
+func (pipeConn) RemoteMultiaddr() ma.Multiaddr { return ma.StringCast(elsewhere + "2") }
 
 // A partner that nobody ever met comes from the address from which strangers
 // come all the time.

@@ -114,6 +114,18 @@ func (t *transports) build(id identity, gate *gater, prefer Prefer) (err error) 
 // newTCP is TCP, TLS 1.3 and yamux. No Noise: its handshake is not
 // post-quantum, and TLS here negotiates X25519MLKEM768.
 func newTCP(id identity, res resources, gate *gater) (transport.Transport, error) {
+	up, err := newUpgrader(id, res, gate)
+	if err != nil {
+		return nil, err
+	}
+	// With SO_REUSEPORT two daemons could share a port, and each get half of
+	// the connections.
+	return tcp.NewTCPTransport(up, res, nil, tcp.DisableReuseport())
+}
+
+// newUpgrader makes an authenticated, multiplexed connection of each that it
+// is given.
+func newUpgrader(id identity, res resources, gate *gater) (transport.Upgrader, error) {
 	muxers := []upgrader.StreamMuxer{{ID: yamux.ID, Muxer: newMuxer()}}
 	tls, err := libp2ptls.New(libp2ptls.ID, id, muxers)
 	if err != nil {
@@ -123,9 +135,7 @@ func newTCP(id identity, res resources, gate *gater) (transport.Transport, error
 	if err != nil {
 		return nil, err
 	}
-	// With SO_REUSEPORT two daemons could share a port, and each get half of
-	// the connections.
-	return tcp.NewTCPTransport(pooled{up, res}, res, nil, tcp.DisableReuseport())
+	return pooled{up, res}, nil
 }
 
 func newMuxer() *yamux.Transport {
