@@ -158,10 +158,12 @@ func TestOnePayloadIsCheckedWhenItIsAskedFor(t *testing.T) {
 func TestACheckGoesOnWhereItWas(t *testing.T) {
 	a, b := newNode(t, "anna"), newNode(t, "bert")
 	pair(t, a, b)
+	var last exchange.View
 	for range 99 {
-		a.message("bert", []byte("many"))
+		last = a.message("bert", []byte("many"))
 	}
-	a.delivered(a.message("bert", []byte("the last")).ID)
+	a.delivered(last.ID)
+	a.delivered(a.send("bert", randomDocument(8<<20)).ID)            // at which it is for so long that it is seen before its end
 	slow := exchange.Checking{Every: time.Hour, Pace: 4 << 10 * 250} // small ones count as 4 KiB
 	r := b.checked(slow, func(r exchange.Round) bool { return !r.At.IsZero() })
 	after := b.checked(exchange.Checking{Every: time.Hour}, ended)
@@ -175,7 +177,7 @@ func TestWhatIsErasedWhileItIsCheckedIsNotDamaged(t *testing.T) {
 	pair(t, a, b)
 	a.delivered(a.send("bert", randomDocument(12<<20)).ID)
 	b.retain.Received = time.Second
-	r := b.checked(exchange.Checking{Every: time.Hour, Pace: 8 << 20}, ended)
+	r := b.checked(exchange.Checking{Every: time.Hour, Pace: 2 << 20}, ended) // whole it would take 6 s
 	if r.Damaged != 0 || r.Payloads != 0 || len(b.events(event.Alarm)) != 0 {
 		t.Errorf("the round has %+v", r)
 	}

@@ -341,7 +341,7 @@ func TestCancelStopsBothSides(t *testing.T) {
 	if v.State != exchange.Cancelled {
 		t.Errorf("the sender's transfer is %s", v.State)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), waitAtMost)
 	defer cancel()
 	in, err := b.Wait(ctx, sent.ID, exchange.UntilDelivered, nil)
 	check(t, err)

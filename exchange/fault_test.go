@@ -47,8 +47,9 @@ func TestWhatCouldNotExpireExpiresLater(t *testing.T) {
 	pair(t, a, b)
 	b.halt()
 	a.halt()
-	var full atomic.Bool
+	var full, moves atomic.Bool
 	var asked atomic.Int64
+	submitted := time.Now()
 	a.rows = func(j blobstore.Journal) blobstore.Journal {
 		return hooked{j, func() error {
 			if full.Load() {
@@ -59,12 +60,16 @@ func TestWhatCouldNotExpireExpiresLater(t *testing.T) {
 	}
 	a.now = func() time.Time {
 		asked.Add(1)
+		if !moves.Load() { // it does not expire before there is no room
+			return submitted
+		}
 		return time.Now()
 	}
 	a.start()
 	sent, err := a.Submit(t.Context(), exchange.Submission{To: []string{"bert"}, Name: "a", Expires: time.Second, Size: 0}, strings.NewReader(""))
 	check(t, err)
 	full.Store(true)
+	moves.Store(true)
 	party.Until(t, "an expiry that fails", func() string {
 		if a.errors.Load() == 0 {
 			return "none"
@@ -117,7 +122,7 @@ func TestAnExchangeThatCantGoOnSaysSo(t *testing.T) {
 			t.Errorf("it ended with %v", err)
 		}
 		a.runs <- nil
-	case <-time.After(10 * time.Second):
+	case <-time.After(waitAtMost):
 		t.Error("it goes on")
 	}
 }

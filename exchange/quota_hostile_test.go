@@ -1,6 +1,7 @@
 package exchange_test
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"math"
@@ -278,6 +279,8 @@ func TestOpenPartialsAreBounded(t *testing.T) {
 
 func TestOffersAMinuteAreBounded(t *testing.T) {
 	a, b, c := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Transfers: 5}), newNode(t, "carl")
+	at := time.Now()
+	b.startAt(func() time.Time { return at }) // no minute ends meanwhile
 	pair(t, a, b)
 	pair(t, c, b)
 	var first *forgery
@@ -342,7 +345,8 @@ func TestALiarAboutSizesLeavesNothing(t *testing.T) {
 }
 
 // TestThousandsOfStreamsStayFew opens many streams at once, each with a document
-// that it never goes on with.
+// that it never goes on with, and goes on doing so until another partner's message
+// has come through.
 func TestThousandsOfStreamsStayFew(t *testing.T) {
 	a, b, c := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Partials: 8}), newNode(t, "carl")
 	pair(t, a, b)
@@ -351,10 +355,12 @@ func TestThousandsOfStreamsStayFew(t *testing.T) {
 	f := large(t, a, b, mib)
 	before := heap()
 	const callers, each = 16, 150
+	flooding, stop := context.WithCancel(t.Context())
+	defer stop()
 	var wg sync.WaitGroup
 	for range callers {
 		wg.Go(func() {
-			for range each {
+			for n := 0; n < each || flooding.Err() == nil; n++ {
 				s, err := a.host.Open(t.Context(), b.keys.Node(), b.host.Addrs(), exchange.ProtocolTransfer)
 				if err != nil {
 					continue // the other side takes no more
@@ -363,18 +369,14 @@ func TestThousandsOfStreamsStayFew(t *testing.T) {
 			}
 		})
 	}
-	begun := time.Now()
 	c.delivered(c.message("bert", []byte("meanwhile")).ID)
-	took := time.Since(begun)
+	stop()
 	wg.Wait()
 	if n := b.uses(a).Partials; n > 8 {
 		t.Errorf("%d partials are open", n)
 	}
 	if grown := heap() - before; grown > 64*mib {
 		t.Errorf("memory grew by %d bytes", grown)
-	}
-	if took > 5*time.Second {
-		t.Errorf("another partner's message took %s", took)
 	}
 	c.delivered(c.send("bert", randomDocument(mib)).ID)
 }
@@ -416,9 +418,7 @@ func TestTinyFramesWithoutEndHoldNobodyUp(t *testing.T) {
 	half := len(tiny) / 22 * 11
 	_, err := s.Write(tiny[:half])
 	check(t, err)
-	begun := time.Now()
-	c.delivered(c.message("bert", []byte("meanwhile")).ID)
-	took := time.Since(begun)
+	c.delivered(c.message("bert", []byte("meanwhile")).ID) // who waited for the body would wait for its other half
 	_, err = s.Write(tiny[half:])
 	check(t, err)
 	if kind, content := finish(s, f.Sealed); kind != typeReceipt {
@@ -426,9 +426,6 @@ func TestTinyFramesWithoutEndHoldNobodyUp(t *testing.T) {
 	}
 	if grown := heap() - before; grown > 32*mib {
 		t.Errorf("memory grew by %d bytes", grown)
-	}
-	if took > 5*time.Second {
-		t.Errorf("another partner's message took %s", took)
 	}
 	same(t, b.document(f.ID), f.Doc)
 }

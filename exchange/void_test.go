@@ -46,15 +46,11 @@ func TestAVoidThatOvertakesItsOfferLeavesNothing(t *testing.T) {
 // acknowledged waits until the other side has taken all numbers.
 func acknowledged(t *testing.T, a, b *node) {
 	t.Helper()
-	for range 500 {
+	until(t, "the void is taken", func() bool {
 		lanes, err := a.Lanes(t.Context(), b.keys.Org())
 		check(t, err)
-		if lanes[0].Sent > 0 && lanes[0].Acknowledged == lanes[0].Sent {
-			return
-		}
-		<-time.After(20 * time.Millisecond)
-	}
-	t.Fatal("the void was not taken")
+		return lanes[0].Sent > 0 && lanes[0].Acknowledged == lanes[0].Sent
+	})
 }
 
 // A void of what was never here is kept for ever, like a transfer.
