@@ -98,7 +98,7 @@ func pay(t *testing.T, client *ethclient.Client) *types.Transaction {
 // receipt polls until the transaction is in a block.
 func receipt(t *testing.T, client *ethclient.Client, tx *types.Transaction) *types.Receipt {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for poll := time.Tick(5 * time.Millisecond); ; <-poll {
 		if r, err := client.TransactionReceipt(ctx, tx.Hash()); err == nil {
@@ -138,11 +138,29 @@ func TestAccountsAreFundedBeforeTheChainAnswers(t *testing.T) {
 
 func TestATransactionIsMinedOnDemand(t *testing.T) {
 	_, client := start(t, devchain.Config{})
-	begin := time.Now()
-	r := receipt(t, client, pay(t, client))
-	if took := time.Since(begin); took > interval/2 || r.Status != types.ReceiptStatusSuccessful {
-		t.Errorf("mined after %v with status %d", took, r.Status)
+	inTime(t, func() (time.Duration, bool) {
+		begin := time.Now() // just behind a block, from the second try on
+		if r := receipt(t, client, pay(t, client)); r.Status != types.ReceiptStatusSuccessful {
+			t.Errorf("mined with status %d", r.Status)
+		}
+		took := time.Since(begin)
+		return took, took <= interval/2
+	})
+}
+
+// inTime tries something again that took too long: the machine's slow moments
+// pass, and a chain that is slow stays so.
+func inTime(t *testing.T, try func() (took time.Duration, ok bool)) {
+	t.Helper()
+	var all []time.Duration
+	for range 8 {
+		took, ok := try()
+		if ok {
+			return
+		}
+		all = append(all, took)
 	}
+	t.Errorf("it took %v", all)
 }
 
 // interval is how often a block is promised.
@@ -150,15 +168,16 @@ const interval = time.Second
 
 func TestABlockComesEverySecond(t *testing.T) {
 	c, _ := start(t, devchain.Config{})
-	head := c.Head()
-	deadline := time.After(3 * interval)
-	for poll := time.Tick(interval / 50); c.Head() < head+2; <-poll {
-		select {
-		case <-deadline:
-			t.Fatalf("%d blocks in %v", c.Head()-head, 3*interval)
-		default:
+	inTime(t, func() (time.Duration, bool) {
+		head, begin := c.Head(), time.Now()
+		for poll := time.Tick(interval / 50); c.Head() < head+2; <-poll {
+			if time.Since(begin) > time.Minute {
+				t.Fatalf("%d blocks in a minute", c.Head()-head)
+			}
 		}
-	}
+		took := time.Since(begin)
+		return took, took <= 3*interval
+	})
 }
 
 func TestNothingIsMinedWhilePaused(t *testing.T) {
@@ -242,6 +261,8 @@ func TestAKilledChainLosesNoBlock(t *testing.T) {
 		proc, url := spawn(t, dir)
 		client := dial(t, url)
 		r := receipt(t, client, pay(t, client))
+		// A block is shown before it is synced, and no other begun before that.
+		awaitHead(t, client, r.BlockNumber.Int64()+1)
 		for n := int64(len(blocks)); n <= r.BlockNumber.Int64(); n++ {
 			blocks = append(blocks, header(t, client, n).Hash())
 		}
@@ -259,6 +280,20 @@ func TestAKilledChainLosesNoBlock(t *testing.T) {
 		}
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// awaitHead polls until the chain has that many blocks.
+func awaitHead(t *testing.T, client *ethclient.Client, number int64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for poll := time.Tick(5 * time.Millisecond); ; <-poll {
+		if n, err := client.BlockNumber(ctx); err != nil {
+			t.Fatalf("there is no block %d: %v", number, err)
+		} else if int64(n) >= number {
+			return
 		}
 	}
 }
