@@ -32,7 +32,7 @@ func TestTheMemoryOfTablesIsGivenUp(t *testing.T) {
 
 func writeUntil(t *testing.T, s *Store, size int, otherwise string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !done(); {
+	for end := time.Now().Add(time.Minute); !done(); {
 		if time.Now().After(end) {
 			t.Fatal(otherwise)
 		}
