@@ -15,17 +15,31 @@ const envMemory = "DXD_E2E_MEMORY_MIB"
 const (
 	maxMemory = 150 << 20       // bytes of RssAnon + RssShmem
 	maxReady  = 5 * time.Second // a second is meant; machines that build and test are slow
+	tries     = 4               // for what takes longer: the machine's slow moment passes, a daemon's slowness stays
 )
+
+// startsSoon starts a daemon that has to be ready soon.
+func startsSoon(t *testing.T, o *party.Org) {
+	t.Helper()
+	for try := 1; ; try++ {
+		took := o.Start()
+		t.Logf("%s is ready after %s", o.Name, took.Round(time.Millisecond))
+		if took <= maxReady {
+			return
+		}
+		if try == tries {
+			t.Errorf("ready after %s, and no sooner in %d tries", took, tries)
+			return
+		}
+		o.Stop()
+	}
+}
 
 func TestMemoryDoesNotGrowWithADocument(t *testing.T) {
 	t.Parallel()
 	a, b := party.NewOrg(t, "alpha"), party.NewOrg(t, "beta")
 	for _, o := range []*party.Org{a, b} {
-		took := o.Start()
-		t.Logf("%s is ready after %s", o.Name, took.Round(time.Millisecond))
-		if took > maxReady {
-			t.Errorf("ready after %s", took)
-		}
+		startsSoon(t, o)
 	}
 	party.Pair(a, b)
 	d := party.Document{Seed: "large", Size: party.SizeOf(t, envMemory, 256)}

@@ -21,17 +21,23 @@ func TestWhoIsShutOutKnocksWithPauses(t *testing.T) {
 	party.Check(t, err)
 	d := party.Document{Seed: "patient", Size: party.Small}
 	id := a.SendDocument(b, d)
-	const span = 4 * time.Second
-	<-time.After(span)
+	begun := time.Now()
+	party.Until(t, "a second knock", func() string {
+		if l.Connections() < 2 {
+			return "there is none"
+		}
+		return ""
+	})
+	<-time.After(4 * time.Second)
 	// Pauses grow to half a second here; calls and documents have their own.
-	knocks := l.Connections()
-	t.Logf("%d connections in %s", knocks, span)
-	if knocks < 2 || knocks > 60 {
+	knocks, took := l.Connections(), time.Since(begun)
+	t.Logf("%d connections in %s", knocks, took.Round(time.Millisecond))
+	if knocks > int(15*took/time.Second) {
 		t.Errorf("%d connections", knocks)
 	}
 	card, err = a.Card(t.Context())
 	party.Check(t, err)
-	begun := time.Now()
+	begun = time.Now()
 	_, err = b.AddPartner(t.Context(), a.Alias, card, "")
 	party.Check(t, err)
 	a.Delivered(id)
