@@ -35,6 +35,13 @@ func CheckListen(addr string) error {
 	return err
 }
 
+// CheckAnnounce tells whether addr can be told to others: an IP address that
+// stands for one machine, or a name, and a port.
+func CheckAnnounce(addr string) error {
+	_, err := checkAddr(addr)
+	return err
+}
+
 func checkListen(addr string) (ma.Multiaddr, error) { return parseAddr(addr, false) }
 
 const addrHint = "addresses look like /ip4/192.0.2.7/tcp/4001, /dns4/node.example.org/tcp/4001 or /ip4/192.0.2.7/udp/4001/quic-v1"

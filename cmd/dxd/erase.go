@@ -40,10 +40,16 @@ yes, dxd erase --refuse says no.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeTransfer,
 	}
-	cmd.RunE = a.online(func(ctx context.Context, c *client.Client, args []string) error {
-		if o.reason != "" && !o.refuse {
-			return usagef("--reason goes with --refuse")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		switch {
+		case o.reason == "":
+			return nil
+		case !o.refuse:
+			return record.Errorf(record.Invalid, "--reason goes with --refuse")
 		}
+		return record.CheckText("the reason", o.reason, record.MaxReason)
+	}
+	cmd.RunE = a.online(func(ctx context.Context, c *client.Client, args []string) error {
 		return a.onTransfer(o.do, "erased", erasedText)(ctx, c, args)
 	})
 	cmd.Flags().BoolVar(&o.ask, "ask-partner", false, "ask the partner to erase it, too")

@@ -11,6 +11,7 @@ import (
 
 	"dxd/api/apitype"
 	"dxd/client"
+	"dxd/event"
 	"dxd/record"
 )
 
@@ -58,6 +59,8 @@ calls when it is done with an event: then it misses none, whoever dies.`,
 			return record.Errorf(record.Invalid, "--after takes the number of an event, from 0")
 		case o.noAck && o.name == "":
 			return record.WithHint(record.Errorf(record.Invalid, "--no-ack needs --name"), "without a name nothing is acknowledged anyway")
+		case o.name != "":
+			return event.CheckName(o.name)
 		}
 		return nil
 	}

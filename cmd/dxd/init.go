@@ -44,7 +44,8 @@ prompt. Without a backup of the directory and the passphrase, nothing that is
 sent to you can be opened.`,
 		Example: `  dxd init --name "Acme Ltd"
   dxd init --dir /var/lib/dxd --name "Acme Ltd" --passphrase-file /etc/dxd/passphrase`,
-		Args: cobra.NoArgs,
+		Args:    cobra.NoArgs,
+		PreRunE: func(*cobra.Command, []string) error { return o.check() },
 		RunE: a.do(func(cmd *cobra.Command, _ []string) error {
 			return a.init(cmd.Context(), o)
 		}),
@@ -61,9 +62,6 @@ sent to you can be opened.`,
 func (a *app) init(ctx context.Context, o initOptions) error {
 	path, err := a.stateDir()
 	if err != nil {
-		return err
-	}
-	if err := o.check(); err != nil {
 		return err
 	}
 	content, err := o.config(path)
@@ -90,7 +88,7 @@ func (a *app) init(ctx context.Context, o initOptions) error {
 func (o initOptions) check() error {
 	switch {
 	case o.name == "":
-		return usageError{record.WithHint(record.Errorf(record.Invalid, "--name is missing"), "--name gives the organisation's name, as partners see it")}
+		return record.WithHint(record.Errorf(record.Invalid, "--name is missing"), "--name gives the organisation's name, as partners see it")
 	case o.noPassphrase && o.passphraseFile != "":
 		return usagef("--no-passphrase and --passphrase-file exclude each other")
 	}
@@ -102,7 +100,11 @@ func (o initOptions) check() error {
 			return err
 		}
 	}
-	return nil
+	if o.api == "" {
+		return nil
+	}
+	c := config.Default()
+	return c.Set("api", o.api)
 }
 
 // config is the new directory's dxd.toml.

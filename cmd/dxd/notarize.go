@@ -15,7 +15,8 @@ func (a *app) notarizeCommand() *cobra.Command {
 		Short: "Anchor a salted commitment to a file that is sent to no one (- reads standard input)",
 		Example: `  dxd notarize minutes.pdf
   dxd evidence ID -o minutes.evidence`,
-		Args: cobra.ExactArgs(1),
+		Args:    cobra.ExactArgs(1),
+		PreRunE: func(*cobra.Command, []string) error { return checkItem(name, mediaType) },
 	}
 	cmd.RunE = a.online(func(ctx context.Context, c *client.Client, args []string) error {
 		doc, err := a.openDocument(args[0])

@@ -79,6 +79,10 @@ whatever the bound; dxd erase makes room.`,
 		}
 		return a.print(p, append([]field{{"alias", p.Alias}}, quotaFields(p)...)...)
 	})
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		_, _, err := changeLimits(apitype.Limits{}, flags)
+		return err
+	}
 	for _, f := range flags {
 		cmd.Flags().StringVar(&f.value, f.name, "", f.use)
 	}

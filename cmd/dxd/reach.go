@@ -45,7 +45,11 @@ func (a *app) remote() (*client.Client, error) {
 		}
 		c.Token = strings.TrimSpace(string(content))
 	}
-	return client.New(c)
+	remote, err := client.New(c)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return remote, nil
 }
 
 // local is the daemon behind the state directory's socket.

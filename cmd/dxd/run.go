@@ -6,7 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dxd/internal/config"
 	"dxd/internal/daemon"
+	"dxd/p2p"
 )
 
 // runOptions is what `dxd run` is told.
@@ -29,8 +31,9 @@ SIGINT let what is under way come to a safe point and end it; a second signal
 ends it at once, which loses nothing either.`,
 		Example: `  dxd run --passphrase-file /run/secrets/dxd
   dxd run --listen /ip4/0.0.0.0/tcp/4600 --announce /dns4/dxd.example.com/tcp/4600`,
-		Args: cobra.NoArgs,
-		RunE: a.do(func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context(), o) }),
+		Args:    cobra.NoArgs,
+		PreRunE: func(*cobra.Command, []string) error { return o.check() },
+		RunE:    a.do(func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context(), o) }),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.passphraseFile, "passphrase-file", "", "file with the passphrase that locks the keys (DXD_PASSPHRASE_FILE)")
@@ -40,11 +43,27 @@ ends it at once, which loses nothing either.`,
 	return cmd
 }
 
-func (a *app) run(ctx context.Context, o runOptions) error {
-	dir, c, err := a.configured()
-	if err != nil {
+// check refuses what no daemon could use.
+func (o runOptions) check() error {
+	c := config.Default()
+	if err := o.apply(&c); err != nil {
 		return err
 	}
+	for _, addr := range o.listen {
+		if err := p2p.CheckListen(addr); err != nil {
+			return err
+		}
+	}
+	for _, addr := range o.announce {
+		if err := p2p.CheckAnnounce(addr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply puts what the flags say in the place of what dxd.toml says.
+func (o runOptions) apply(c *config.Config) error {
 	for _, s := range []struct {
 		key    string
 		values []string
@@ -55,10 +74,19 @@ func (a *app) run(ctx context.Context, o runOptions) error {
 			}
 		}
 	}
-	if o.api != "" {
-		if err := c.Set("api", o.api); err != nil {
-			return err
-		}
+	if o.api == "" {
+		return nil
+	}
+	return c.Set("api", o.api)
+}
+
+func (a *app) run(ctx context.Context, o runOptions) error {
+	dir, c, err := a.configured()
+	if err != nil {
+		return err
+	}
+	if err := o.apply(&c); err != nil {
+		return err
 	}
 	if err := isFree(dir); err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 
 	"dxd/api/apitype"
 	"dxd/client"
+	"dxd/exchange"
 	"dxd/record"
 )
 
@@ -70,8 +71,8 @@ func (a *app) submitFlags(cmd *cobra.Command, o *sendOptions, what string) {
 	completeFlag(cmd, "to", a.completeAliasFlag)
 	completeFlag(cmd, "wait", cobra.FixedCompletions(goals, cobra.ShellCompDirectiveNoFileComp))
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
-		if cmd.Flags().Changed("expires") && o.expires <= 0 {
-			return usagef("--expires must be a time to come, such as 24h")
+		if cmd.Flags().Changed("expires") && o.expires < time.Second {
+			return usagef("--expires takes a second or more, such as 24h")
 		}
 		return o.check()
 	}
@@ -83,12 +84,28 @@ func (o sendOptions) check() error {
 		return record.WithHint(record.Errorf(record.Invalid, "--to is missing"), "--to names a recipient; `dxd partner list` shows all")
 	case len(slices.Compact(slices.Sorted(slices.Values(o.to)))) != len(o.to):
 		return record.Errorf(record.Invalid, "--to names a recipient twice")
+	case len(o.to) > exchange.MaxRecipients:
+		return record.WithHint(record.Errorf(record.Invalid, "--to names %d recipients, %d are allowed", len(o.to), exchange.MaxRecipients), "send to the others in another call")
+	case len(o.requestID) > exchange.MaxRequestID:
+		return record.Errorf(record.Invalid, "--request-id has %d bytes, %d are allowed", len(o.requestID), exchange.MaxRequestID)
 	case !slices.Contains(goals, o.wait):
 		return record.WithHint(record.Errorf(record.Invalid, "can't wait for %q", record.Printable(o.wait, 40)), "use queued, delivered, accepted or anchored")
-	case o.timeout < 0 || o.expires < 0:
+	case o.timeout < 0:
 		return record.Errorf(record.Invalid, "a time can't be negative")
-	case o.mediaType != "":
-		return record.CheckMediaType(o.mediaType)
+	}
+	return checkItem(o.name, o.mediaType)
+}
+
+// checkItem refuses a name and a media type, where they are given, that no
+// document can have.
+func checkItem(name, mediaType string) error {
+	if name != "" {
+		if err := record.CheckName(name); err != nil {
+			return err
+		}
+	}
+	if mediaType != "" {
+		return record.CheckMediaType(mediaType)
 	}
 	return nil
 }
