@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dxd/api/apitype"
 	"dxd/client"
 	"dxd/crypto"
 	"dxd/record"
@@ -100,6 +101,12 @@ const storageKey = "storage"
 // storagePoll is how often the daemon is asked how far it is.
 const storagePoll = 200 * time.Millisecond
 
+// storageJSON is what came of the rotation, under the role as with any other key.
+type storageJSON struct {
+	Role string `json:"role"`
+	apitype.StorageRotation
+}
+
 // rotateStorage begins a rotation of the storage key, or joins one that is
 // under way, and waits for its end.
 func (a *app) rotateStorage(ctx context.Context, c *client.Client) error {
@@ -131,7 +138,7 @@ func (a *app) rotateStorage(ctx context.Context, c *client.Client) error {
 			"nothing is lost, and the older key is still there; it is tried again while the daemon runs, and at its next start")
 	}
 	a.say("make a new backup of the state directory, and destroy older ones: they hold the older key, and what was erased since")
-	return a.print(s, field{"role", storageKey}, field{"values", strconv.FormatInt(s.Of, 10)}, field{"damaged before", lostText(s.Lost)})
+	return a.print(storageJSON{storageKey, s}, field{"role", storageKey}, field{"values", strconv.FormatInt(s.Of, 10)}, field{"damaged before", lostText(s.Lost)})
 }
 
 func lostText(n int64) string {

@@ -87,7 +87,7 @@ revoked by then. Where the partner's nodes are is left out.`,
 func lastSeen(p apitype.Partner) string {
 	switch {
 	case p.Connected:
-		return "now" // the time is that of an earlier connection
+		return "now"
 	case p.LastSeen == nil:
 		return ""
 	}
