@@ -45,6 +45,7 @@ type house struct {
 
 	events *event.Log
 	breaks atomic.Bool // a backup breaks off
+	linked atomic.Bool // all nodes are connected
 }
 
 // The tokens of a house.
@@ -98,7 +99,7 @@ func newHouseOf(t *testing.T, b bounds) *house {
 	h.api, err = api.New(api.Config{
 		Exchange: h.x, Book: book, Events: h.events, Version: apitype.Version{Version: "1.2.3", Commit: "abc", Go: "go1"},
 		Node: keys.Node, Account: keys.Account, Addresses: addrs,
-		Connected: func(record.NodeID) bool { return false },
+		Connected: func(record.NodeID) bool { return h.linked.Load() },
 		Anchoring: q.Status, Prove: q.Prove, Backup: h.backup, Deploy: deploy, Rotate: rotate, RotateStorage: rotation, StorageRotation: rotation, Doctor: doctor, Authorize: scopesOf, Log: log,
 		Heartbeat: 50 * time.Millisecond, Patience: b.patience, Linger: b.linger,
 	})

@@ -144,8 +144,11 @@ func (a *API) partnerJSON(p partner.Partner, waiting map[record.OrgID]int64) api
 		Fingerprint: p.Org.Fingerprint(), Serial: card.Serial, Expires: time.UnixMilli(card.Expires).UTC(),
 		Addresses: list(p.AllAddresses()),
 	}
-	if !p.LastSeen.IsZero() {
-		seen := p.LastSeen.UTC()
+	seen := p.LastSeen.UTC()
+	if out.Connected { // what is stored is when that began
+		seen = a.Exchange.Now().UTC().Truncate(time.Millisecond)
+	}
+	if !seen.IsZero() {
 		out.LastSeen = &seen
 	}
 	return out

@@ -75,6 +75,23 @@ func TestPartnersComeAndGo(t *testing.T) {
 	}
 }
 
+func TestAPartnerThatIsConnectedIsSeenNow(t *testing.T) {
+	h := newHouse(t)
+	h.pair("bob")
+	c, ctx := h.client(), t.Context()
+	h.linked.Store(true)
+	asked := time.Now().Truncate(time.Millisecond)
+	all, err := c.Partners(ctx)
+	check(t, err)
+	if p := all[0]; !p.Connected || p.LastSeen == nil || p.LastSeen.Before(asked) {
+		t.Errorf("connected, and seen at %v, not from %s on", p.LastSeen, asked)
+	}
+	h.linked.Store(false)
+	if p, err := c.Partner(ctx, "bob"); err != nil || p.Connected || p.LastSeen != nil {
+		t.Errorf("%+v, %v: there never was a connection that ended", p, err)
+	}
+}
+
 func TestADocumentGoesInAndComesOut(t *testing.T) {
 	h := newHouse(t)
 	h.pair("bob")

@@ -24,7 +24,7 @@ type Partner struct {
 	State       string             `json:"state" enum:"active,suspended,removed"`
 	Connected   bool               `json:"connected"`
 	Queued      int64              `json:"queued" doc:"Transfers that wait for it"`
-	LastSeen    *time.Time         `json:"last_seen" doc:"null if it was never connected"`
+	LastSeen    *time.Time         `json:"last_seen" doc:"Now, as long as it is connected; null if it never was"`
 	Fingerprint record.Fingerprint `json:"fingerprint"`
 	Serial      int64              `json:"serial" doc:"Of its card"`
 	Expires     time.Time          `json:"expires" doc:"Its card"`
