@@ -52,8 +52,10 @@ func (x *Exchange) noVisit(ctx context.Context, ticket crypto.Ticket, err error)
 		return record.WithHint(record.Errorf(record.Refused, "the other side does not know this ticket: it was used, or nobody waits for it any more"),
 			"ask them to run `dxd pair` again, and to leave it running")
 	case kind == record.Unavailable:
-		return record.WithHint(record.Errorf(record.Unavailable, "couldn't reach the other side: %w", err),
-			"if they can't be reached from here, turn it around: run `dxd pair` here, and let them run `dxd pair TICKET`")
+		// With each address, and what became of it there.
+		x.Log.Info("couldn't reach who issued a ticket", "error", err)
+		return record.WithHint(record.Errorf(record.Unavailable, "couldn't reach the other side at any address of its ticket"),
+			"see that their `dxd pair` still waits; if they can't be reached from here, turn it around: run `dxd pair` here, and let them run `dxd pair TICKET`")
 	}
 	return err
 }

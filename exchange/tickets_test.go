@@ -1,9 +1,11 @@
 package exchange_test
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,6 +126,24 @@ func TestStreamOfNobodyWhoIsExpectedIsReset(t *testing.T) {
 	x.ServePair(t.Context(), piped{near, keys.Node()})
 	if n, err := far.Read(make([]byte, 1)); n > 0 || err == nil {
 		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+func TestWhyTheHostCannotBeReachedIsLogged(t *testing.T) {
+	host, _ := inviting(t)
+	visitor, _ := inviting(t)
+	var log bytes.Buffer
+	visitor.Log = slog.New(slog.NewTextHandler(&log, nil))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err := host.Invite(ctx, func(p exchange.Pairing) {
+		if _, err := visitor.Join(ctx, p.Ticket, func(exchange.Pairing) {}); err == nil || strings.Contains(err.Error(), "nobody is there") {
+			t.Errorf("the visitor is told: %v", err)
+		}
+		cancel()
+	})
+	if !strings.Contains(log.String(), "nobody is there") {
+		t.Errorf("logged is only this: %s(%v)", &log, err)
 	}
 }
 

@@ -282,6 +282,9 @@ func TestWhoCannotReachTheHostIsToldToTurnItAround(t *testing.T) {
 	if hint := record.Hint(err); hint == "" {
 		t.Error("no hint")
 	}
+	if said := err.Error(); strings.Contains(said, "/ip4/") || strings.Contains(said, a.Host.Node().String()) {
+		t.Errorf("a person is told what the log is for: %s", said)
+	}
 }
 
 // visits dials a house as the bearer of a ticket does, or as anybody else
