@@ -60,7 +60,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setup,
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "daemon": daemon, "stop": stop, "chain": chain, "await": await, "until": until, "let": let, "cards": cards, "anchored": anchored, "interrupt": interrupt, "event": event,
+			"exits": exits, "daemon": daemon, "halt": halt, "chain": chain, "await": await, "until": until, "let": let, "cards": cards, "anchored": anchored, "interrupt": interrupt, "event": event,
 			"ticket": ticket, "paired": paired, "random": random,
 		},
 	})

@@ -118,10 +118,11 @@ func (p *process) follow(logged io.Reader, ready chan<- struct{}, path string) {
 	}
 }
 
-// stop ends a daemon with SIGTERM and wants exit code 0: `stop DIR`.
-func stop(ts *testscript.TestScript, neg bool, args []string) {
+// halt ends a daemon with SIGTERM and wants exit code 0: `halt DIR`. (By the
+// name of stop testscript has a command of its own, which ends the script.)
+func halt(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: stop DIR")
+		ts.Fatalf("usage: halt DIR")
 	}
 	p := ts.Value(daemonsKey{}).(map[string]*process)[args[0]]
 	if p == nil {
