@@ -2,12 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"dxd/internal/config"
 	"dxd/internal/daemon"
+	"dxd/internal/statedir"
 	"dxd/p2p"
 )
 
@@ -99,5 +104,17 @@ func (a *app) run(ctx context.Context, o runOptions) error {
 	if err := os.Unsetenv("DXD_PASSPHRASE"); err != nil {
 		return err
 	}
-	return daemon.Run(ctx, daemon.Options{Dir: dir, Config: c, Keys: keys, Log: c.Log.Logger(a.stderr), Build: build()})
+	log := c.Log.Logger(a.stderr)
+	warnUnconfigured(log, dir)
+	return daemon.Run(ctx, daemon.Options{Dir: dir, Config: c, Keys: keys, Log: log, Build: build()})
+}
+
+// warnUnconfigured tells of a dxd.toml that got lost: the daemon runs all the
+// same, but maybe at another address, and anchors nothing.
+func warnUnconfigured(log *slog.Logger, dir statedir.Dir) {
+	path := filepath.Join(dir.Path(), config.FileName)
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		log.Warn("no configuration file: all that flags and environment do not say is as by default", "file", path,
+			"hint", "if there was one, put it back; else an empty file says that this is meant")
+	}
 }
