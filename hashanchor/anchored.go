@@ -175,6 +175,13 @@ func (v *verifier) checkReceiptAnchors(ctx context.Context) error {
 			v.addUndecided(CheckReceived, fmt.Sprintf("the file has no state proof of a receipt's root in block %d, and no chain was to be asked", p.Anchor.Block), mendNoState)
 			return nil
 		}
+		if found.Standing == Missing && r.Body.Created >= v.cardEnd(r.Body.Header) {
+			// By its own word the receipt came too late, and whoever holds it can make
+			// up an anchor that nobody can look up yet.
+			v.addUndecided(CheckReceived, fmt.Sprintf("a receipt says itself that it was signed at %s, after its signer's card had ended, and the chain's endpoint has not come to block %d, which is to show that it is older",
+				utc(r.Body.Created), p.Anchor.Block), mendNotFinal)
+			return nil
+		}
 		if found.Standing == Missing {
 			detail += fmt.Sprintf("; the file names block %d for a receipt, to which the chain's endpoint has not come: nothing is known of it", p.Anchor.Block)
 			continue

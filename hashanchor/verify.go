@@ -262,8 +262,7 @@ func (v *verifier) checkValidity() error {
 }
 
 func (v *verifier) checkExpiry(what string, h record.Header, id record.RecordID) error {
-	i := slices.IndexFunc(v.cards, func(c record.Signed[record.Card]) bool { return c.ID() == h.Card })
-	expires := v.cards[i].Body.Expires // each record here was opened with the card that it names
+	expires := v.cardEnd(h)
 	at, how := h.Created, "signed, as it says,"
 	if p := v.proofOf(id); p != nil {
 		at, how = p.Anchor.Time*1000, "anchored"
@@ -272,6 +271,13 @@ func (v *verifier) checkExpiry(what string, h record.Header, id record.RecordID)
 		return nil
 	}
 	return record.WithHint(record.Errorf(record.Invalid, "the %s was %s at %s; its signer's card had ended at %s", what, how, utc(at), utc(expires)), mendExpired)
+}
+
+// cardEnd is the end of a signer's card, in ms since 1970. Each record here was
+// opened with the card that it names.
+func (v *verifier) cardEnd(h record.Header) int64 {
+	i := slices.IndexFunc(v.cards, func(c record.Signed[record.Card]) bool { return c.ID() == h.Card })
+	return v.cards[i].Body.Expires
 }
 
 // utc prints ms since 1970.

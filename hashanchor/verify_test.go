@@ -264,3 +264,25 @@ func TestABlockThatTheEndpointHasNotComeToDatesNoReceipt(t *testing.T) {
 		t.Errorf("%+v", r.Checks)
 	}
 }
+
+// Whoever holds a receipt that was signed too late can put a proof beside it which
+// nobody can look up yet.
+func TestAnAnchorThatNobodyKnowsMakesNoReceiptOlder(t *testing.T) {
+	s := tell(t, "hello")
+	s.beta.card = s.beta.makeCard(t, 1, record.RecordID{}, signedAt+500) // half a second before it signs
+	s.evidence.Cards[1] = s.beta.card.Envelope
+	s.manifest.Body.RecipientCard = s.beta.card.ID()
+	s.resign(t)
+	s.received = s.signReceipt(t, s.beta.card, record.RecordID{}, record.Entry{Status: record.StatusReceived})
+	s.evidence.Receipts = []record.Envelope{s.received.Envelope}
+	if r := s.verify(t, s.file(t)); r.ExitCode() != 3 || broken(r).Name != hashanchor.CheckValidity {
+		t.Fatalf("without a proof of it: %+v", r.Checks)
+	}
+	b := hashanchor.NewBatch([]record.Hash{s.received.Leaf(), {1}})
+	p := hashanchor.Proof{Record: s.received.ID(), Path: b.Path(0), Anchor: s.evidence.Proofs[0].Anchor}
+	p.Anchor.Root, p.Anchor.Block, p.Anchor.Time = b.Root(), s.chain.head+1, signedAt/1000
+	s.evidence.Proofs = append(s.evidence.Proofs, p)
+	if r := s.verify(t, s.file(t)); r.ExitCode() != 4 || broken(r).Name != hashanchor.CheckReceived || broken(r).Mend == "" {
+		t.Errorf("with one that nobody can look up: exit code %d, %+v", r.ExitCode(), r.Checks)
+	}
+}
