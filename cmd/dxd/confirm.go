@@ -55,7 +55,7 @@ const hintNobody = "give the fingerprint that they told you with --fingerprint, 
 // explain shows on the terminal what a person is about to accept.
 func (a *app) explain(c candidate) error {
 	fields := []field{
-		{"name", c.name}, {"fingerprint", c.fingerprint.String()},
+		{"name", quoted(c.name)}, {"fingerprint", c.fingerprint.String()},
 		{"card", strconv.FormatInt(c.serial, 10) + ", expires " + localTime(c.expires)},
 	}
 	for _, address := range c.addresses {
@@ -66,6 +66,10 @@ func (a *app) explain(c candidate) error {
 	}
 	return printFields(a.stderr, fields...)
 }
+
+// quoted shows where a name begins and ends. Its owner chose it, and it may hold
+// what stands beside it: a fingerprint, for one, that is another's.
+func quoted(name string) string { return strconv.Quote(name) }
 
 // ask puts a question on the terminal; anything but yes is an error.
 func (a *app) ask(ctx context.Context, question string) error {

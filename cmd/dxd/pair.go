@@ -152,6 +152,11 @@ func (p *pairing) issue(now apitype.Pairing) {
 	p.clock = p.a.countdown("waiting for the other side", now.Expires)
 }
 
+// introduce says who has come.
+func introduce(other apitype.Met) string {
+	return "the other side is here: " + quoted(other.Name) + ", fingerprint " + other.Fingerprint.String()
+}
+
 // answer is the word of the person here. Whatever keeps them from saying yes
 // is a no to the other side.
 func (p *pairing) answer(ctx context.Context, now apitype.Pairing) error {
@@ -159,7 +164,7 @@ func (p *pairing) answer(ctx context.Context, now apitype.Pairing) error {
 	if other == nil {
 		return record.Errorf(record.Internal, "the daemon asks about nobody")
 	}
-	p.a.say("the other side is here: " + other.Name + ", fingerprint " + other.Fingerprint.String())
+	p.a.say(introduce(*other))
 	p.a.say("your own fingerprint, which they compare with what you tell them: " + p.own.String())
 	if other.Known {
 		p.a.say("they are your partner " + other.Alias + " already: to say yes takes their card of today")

@@ -281,3 +281,28 @@ func TestTheVerdictSaysWhatWasCompared(t *testing.T) {
 		}
 	}
 }
+
+// A name is its owner's choice, and may hold what stands beside a name: another's
+// fingerprint, and that it was compared.
+func TestNoNameIsTakenForWhatStandsBesideIt(t *testing.T) {
+	var other, own record.Fingerprint
+	other[0] = 1
+	name := "Acme Ltd, fingerprint " + other.String() + " (confirmed)"
+	quotedName := `"` + name + `"`
+	if got, want := person(hashanchor.Party{Name: name, Fingerprint: own}), quotedName+", "+own.String()+" (as claimed)"; got != want {
+		t.Errorf("a verdict says %s", got)
+	}
+	if got, want := introduce(apitype.Met{Name: name, Fingerprint: own}), "the other side is here: "+quotedName+", fingerprint "+own.String(); got != want {
+		t.Errorf("a pairing says %s", got)
+	}
+	var out bytes.Buffer
+	if err := (&app{stderr: &out}).explain(candidate{name: name, fingerprint: own}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), quotedName+"\n") {
+		t.Errorf("a question is\n%s", out.String())
+	}
+	if got := quoted("a\"b\u00a0c ü"); got != `"a\"b\u00a0c ü"` {
+		t.Errorf("quoted: %s", got)
+	}
+}

@@ -158,5 +158,5 @@ func person(p hashanchor.Party) string {
 	if p.Confirmed {
 		how = "confirmed"
 	}
-	return fmt.Sprintf("%s, %s (%s)", p.Name, p.Fingerprint, how)
+	return fmt.Sprintf("%s, %s (%s)", quoted(p.Name), p.Fingerprint, how)
 }
