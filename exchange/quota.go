@@ -73,7 +73,7 @@ func (x *Exchange) quotaOf(p partner.Partner) partner.Quota { return p.Limits.Ov
 func (x *Exchange) admit(ctx context.Context, a *arrival) (leave func(), err error) {
 	a.reserved = a.row.Reserved
 	q := x.quotaOf(a.from)
-	if a.row.ID.IsZero() { // else it was let in already, and goes on
+	if a.row.ID.IsZero() || a.row.BodyNonce != a.offer.BodyNonce { // else it was let in already, and goes on
 		if err := x.mayBegin(ctx, a, q); err != nil {
 			return nil, err
 		}
@@ -84,8 +84,9 @@ func (x *Exchange) admit(ctx context.Context, a *arrival) (leave func(), err err
 	return func() { x.guests.fly(a.from.Org, -a.flying, 0) }, nil
 }
 
-// mayBegin tells whether the partner may begin to send another payload. What
-// it needs is reserved where the row is made, in the update that asks again.
+// mayBegin tells whether the partner may begin to send another payload, be it in
+// the place of one under the same id. What it needs is reserved where the row is
+// made, in the update that asks again.
 func (x *Exchange) mayBegin(ctx context.Context, a *arrival, q partner.Quota) error {
 	err := x.Journal.View(ctx, func(tx blobstore.ReadTx) error {
 		u, err := partner.UsageOf(tx, a.from.Org)
@@ -96,7 +97,7 @@ func (x *Exchange) mayBegin(ctx context.Context, a *arrival, q partner.Quota) er
 		if more.Stored > int64(len(a.early)) || a.offer.grows() {
 			more.Partials = 1
 		}
-		if err := fits(q, u.Plus(more), more.Stored); err != nil || q.Events == 0 {
+		if err := fits(q, u.Minus(a.row.uses()).Plus(more), more.Stored); err != nil || q.Events == 0 {
 			return err
 		}
 		waiting, err := x.tally.Unacknowledged(tx, a.from.Org)

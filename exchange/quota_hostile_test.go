@@ -312,6 +312,25 @@ func TestOffersAMinuteAreBounded(t *testing.T) {
 	c.delivered(c.send("bert", randomDocument(1000)).ID)
 }
 
+// Another body under an id that was let in takes the place of the first, whose room
+// it gets, and is one more that begins.
+func TestAnotherBodyUnderOneIDCountsAnew(t *testing.T) {
+	a, b := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Transfers: 2, Stored: 3 * mib, Partials: 1})
+	pair(t, a, b)
+	f := large(t, a, b, 2*mib)
+	for i, want := range []byte{typeAnswer, typeAnswer, typeRefusal, typeRefusal} {
+		s, kind, r := f.asked(t, a, b, 0)
+		if kind != want || kind == typeRefusal && r != (refusedAs{"quota", true}) {
+			t.Errorf("body %d: answered with type %d: %+v", i, kind, r)
+		}
+		check(t, s.Reset())
+		f.seal(t, b)
+	}
+	if u := b.uses(a); u.Partials != 1 || b.filesLeft() != 1 {
+		t.Errorf("%d files, and %+v", b.filesLeft(), u)
+	}
+}
+
 // TestALiarAboutSizesLeavesNothing sends more, and less, than was announced.
 func TestALiarAboutSizesLeavesNothing(t *testing.T) {
 	a, b := newNode(t, "anna"), bounded(t, "bert", partner.Quota{Stored: 16 * mib})
