@@ -108,16 +108,41 @@ func (b *inbox) release(id arriving, c *claim, in *incoming) {
 
 // trim is called with mu held.
 func (b *inbox) trim() {
-	for id, c := range b.open {
-		if len(b.open) <= maxWaiting {
+	for {
+		id, ok := b.spare()
+		if !ok {
 			return
 		}
-		if c.isFree() && !c.in.isSyncing() { // which would have all others wait for the disk
-			c.in.close()
-			delete(b.open, id)
-		}
+		b.open[id].in.close()
+		delete(b.open, id)
 	}
 }
+
+// spare finds one to let go of, if too many wait: one of the partner that has the
+// most of them, so that nobody who leaves many has another's be read again. It is
+// called with mu held.
+func (b *inbox) spare() (spare arriving, ok bool) {
+	waiting, all := map[record.OrgID]int{}, 0
+	for id, c := range b.open {
+		if c.waits() {
+			waiting[id.from]++
+			all++
+		}
+	}
+	if all <= maxWaiting {
+		return spare, false
+	}
+	for id, c := range b.open {
+		if c.waits() && (!ok || waiting[id.from] > waiting[spare.from]) {
+			spare, ok = id, true
+		}
+	}
+	return spare, ok
+}
+
+// waits tells whether no stream feeds the payload, nor is its file synced, which
+// would have all others wait for the disk.
+func (c *claim) waits() bool { return c.isFree() && !c.in.isSyncing() }
 
 // drop ends the stream that feeds the payload and forgets what it left.
 func (b *inbox) drop(ctx context.Context, id arriving) error {

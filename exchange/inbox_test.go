@@ -179,6 +179,54 @@ func TestTheInboxKeepsPartnersApartAndLetsGoAtItsEnd(t *testing.T) {
 	}
 }
 
+// Whoever leaves many half-received payloads makes no other's be read again, and
+// neither do those that come just now.
+func TestTheInboxLetsGoOfThosePayloadsThatOnePartnerHasMostOf(t *testing.T) {
+	b := inbox{open: map[arriving]*claim{}}
+	partner := func() record.OrgID {
+		keys, err := crypto.Generate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return keys.Org()
+	}
+	take := func(from record.OrgID, n int) (arriving, *claim) {
+		id := arriving{from, record.TransferID{byte(n)}}
+		_, c, err := b.take(t.Context(), id, func() {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id, c
+	}
+	honest, busy, greedy := partner(), partner(), partner()
+	id, c := take(honest, 0)
+	own := newBadIncoming(t, &badFile{})
+	b.release(id, c, own)
+	for n := range maxWaiting {
+		take(busy, n) // and feeds it
+	}
+	left := map[arriving]*badFile{}
+	for n := range 2 * maxWaiting {
+		id, c := take(greedy, n)
+		left[id] = &badFile{}
+		b.release(id, c, newBadIncoming(t, left[id]))
+	}
+	closed := 0
+	for _, f := range left {
+		if f.closed {
+			closed++
+		}
+	}
+	if closed != maxWaiting+1 {
+		t.Errorf("of %d payloads %d were let go of", len(left), closed)
+	}
+	if in, _ := b.takeIdle(id); in != own {
+		t.Error("another's payload was let go of")
+	}
+	own.close()
+	b.close()
+}
+
 // TestDamageAtTheEndOfAFileIsSeenWhenItIsReadAgain damages what may be under way
 // to the cipher when all is read.
 func TestDamageAtTheEndOfAFileIsSeenWhenItIsReadAgain(t *testing.T) {
