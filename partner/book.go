@@ -54,6 +54,7 @@ type Book struct {
 	renewing  sync.Mutex // lets one new card of ours be made at a time
 	reloading sync.Mutex // lets one reload at a time read the journal and tell the book
 
+	turns    sync.Map   // organisation → *sync.Mutex, which lets one file of a partner's be taken at a time
 	learning sync.Mutex // lets one new card of a partner be taken at a time; guards paces
 	paces    paces
 
@@ -150,15 +151,15 @@ func (b *Book) read(ctx context.Context) (changed []Partner, shut []record.NodeI
 }
 
 // replace takes the rows over, all or none, and returns the partners whose
-// state changed, and the nodes that may not come in any more.
+// state changed, and the nodes that may not come in any more. It is called with
+// reloading held.
 func (b *Book) replace(self record.Signed[record.Card], rows []rawRow) (changed []Partner, shut []record.NodeID, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	known := b.opened()
 	var entries []entry
 	for _, r := range rows {
-		e, ok := b.byOrg[r.Org]
+		e, ok := known[r.Org]
 		if !ok || e.raw != r.raw {
-			p, err := r.open()
+			p, err := r.open(e.Partner)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -169,6 +170,8 @@ func (b *Book) replace(self record.Signed[record.Card], rows []rawRow) (changed 
 		}
 		entries = append(entries, e)
 	}
+	b.mu.Lock() // not before: the gate must not wait while signatures are verified
+	defer b.mu.Unlock()
 	var admitted []record.NodeID
 	for node := range b.byNode {
 		if b.admits(node) {
@@ -204,6 +207,13 @@ func (b *Book) insert(e entry) {
 	for _, node := range nodes[:min(len(nodes), maxAdmitted)] {
 		b.byNode[node] = e.Org
 	}
+}
+
+// opened is what was read last. It is replaced as a whole, and never written to then.
+func (b *Book) opened() map[record.OrgID]entry {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.byOrg
 }
 
 // admits is Admit with mu held.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"dxd/blobstore"
@@ -87,15 +88,29 @@ func (b *Book) Learn(ctx context.Context, org record.OrgID, file record.OpenedCa
 	if file.Card.Body.Org != org {
 		return record.Errorf(record.Refused, "a partner sent another organisation's card")
 	}
-	known, err := b.ByOrg(org)
-	if err == nil && known.State == Active && known.has(file) {
+	if b.has(org, file) {
 		return nil // as on most connects
 	}
+	// One after the other, or each update would meet what the one before it wrote
+	// and the book has not read yet, and verify it while all others wait.
+	turn, _ := b.turns.LoadOrStore(org, &sync.Mutex{})
+	turn.(*sync.Mutex).Lock()
+	defer turn.(*sync.Mutex).Unlock()
+	if b.has(org, file) {
+		return nil // by another hello, a moment ago
+	}
+	known, err := b.ByOrg(org)
 	if err == nil && known.Card.ID() == file.Card.ID() {
 		_, err := b.accept(ctx, file, func(_ blobstore.Tx, r *row, known, _ bool) error { return r.mayLearn(known) })
 		return err
 	}
 	return b.learnCard(ctx, org, file)
+}
+
+// has tells whether nothing in the file of an active partner is new.
+func (b *Book) has(org record.OrgID, file record.OpenedCardFile) bool {
+	p, err := b.ByOrg(org)
+	return err == nil && p.State == Active && p.has(file)
 }
 
 // mayLearn tells whether the row is there, and of an active partner.
@@ -152,7 +167,7 @@ func (b *Book) accept(ctx context.Context, file record.OpenedCardFile, more func
 				return err
 			}
 		}
-		if err := r.take(file, known); err != nil {
+		if err := r.take(file, known, b.opened()[org].Partner); err != nil {
 			return err
 		}
 		if err := more(tx, &r.row, known, fresh); err != nil {
@@ -222,16 +237,14 @@ func (b *Book) checkKeys(tx blobstore.ReadTx, card record.Signed[record.Card]) e
 	if err != nil {
 		return err
 	}
-	b.mu.RLock()
-	known := b.byOrg // replaced as a whole, and never written to then
-	b.mu.RUnlock()
+	known := b.opened()
 	for _, r := range rows {
 		if r.Org == card.Body.Org {
 			continue
 		}
 		other := known[r.Org]
 		if other.raw != r.raw {
-			if other.Partner, err = r.open(); err != nil {
+			if other.Partner, err = r.open(other.Partner); err != nil {
 				return err
 			}
 		}
@@ -242,12 +255,13 @@ func (b *Book) checkKeys(tx blobstore.ReadTx, card record.Signed[record.Card]) e
 	return nil
 }
 
-// take puts a newer card and newer presences into the row.
-func (r *rawRow) take(file record.OpenedCardFile, known bool) error {
+// take puts a newer card and newer presences into the row. opened is what the book
+// holds of it: it is not verified anew, where all other updates wait.
+func (r *rawRow) take(file record.OpenedCardFile, known bool, opened Partner) error {
 	card := file.Card
 	var presence []record.Signed[record.Presence]
 	if known {
-		old, err := r.open()
+		old, err := r.open(opened)
 		if err != nil {
 			return err
 		}

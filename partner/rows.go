@@ -3,6 +3,7 @@ package partner
 import (
 	"context"
 	"reflect"
+	"slices"
 	"time"
 
 	"dxd/blobstore"
@@ -235,17 +236,26 @@ func (r row) freeAlias(tx blobstore.Tx) error {
 	return tx.Delete(aliasKey(tx, r.Alias))
 }
 
-// open verifies what the row holds.
-func (r row) open() (Partner, error) {
+// open verifies what the row holds, but for what known, the partner as it was
+// opened before, has in the same bytes.
+func (r row) open(known Partner) (Partner, error) {
 	p := Partner{Org: r.Org, Alias: r.Alias, State: r.State, Private: r.Private, Knows: r.Knows, Limits: r.Limits, Added: time.UnixMilli(r.Added)}
 	if r.LastSeen != 0 {
 		p.LastSeen = time.UnixMilli(r.LastSeen)
 	}
 	var err error
-	if p.Card, err = record.OpenCard(r.Card); err != nil {
-		return Partner{}, err
+	if p.Card = known.Card; !r.Card.Equal(known.Card.Envelope) {
+		if p.Card, err = record.OpenCard(r.Card); err != nil {
+			return Partner{}, err
+		}
+		known.Presence = nil // of another card
 	}
 	for _, e := range r.Presence {
+		i := slices.IndexFunc(known.Presence, func(p record.Signed[record.Presence]) bool { return p.Envelope.Equal(e) })
+		if i >= 0 {
+			p.Presence = append(p.Presence, known.Presence[i])
+			continue
+		}
 		pr, err := record.OpenPresence(e, p.Card)
 		if err != nil {
 			return Partner{}, err

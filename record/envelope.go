@@ -1,9 +1,11 @@
 package record
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -113,6 +115,11 @@ func (e *Envelope) UnmarshalJSON(data []byte) error {
 
 // IsZero tells whether this is no record.
 func (e Envelope) IsZero() bool { return e.payloadType == "" }
+
+// Equal tells whether two envelopes are the same, signatures included.
+func (e Envelope) Equal(other Envelope) bool {
+	return e.payloadType == other.payloadType && bytes.Equal(e.payload, other.payload) && slices.EqualFunc(e.signatures, other.signatures, bytes.Equal)
+}
 
 // Name says which record this claims to be: "card", "manifest", …
 func (e Envelope) Name() string { return recordName(e.payloadType) }

@@ -100,6 +100,36 @@ func TestParsedEnvelopeIsNothingOnError(t *testing.T) {
 	}
 }
 
+// The id of a record says nothing of who signed it.
+func TestEnvelopesAreEqualIfAllIsThatIsInThem(t *testing.T) {
+	good := manifestOf(t).Envelope
+	again, err := record.ParseEnvelope(good.Bytes())
+	if err != nil || !good.Equal(again) {
+		t.Errorf("read again it is another one (%v)", err)
+	}
+	text := string(good.Bytes())
+	at := strings.Index(text, `"sig":"`) + 7
+	one := text[at : at+1]
+	other := "A"
+	if one == other {
+		other = "B"
+	}
+	for name, changed := range map[string]string{
+		"signature":      text[:at] + other + text[at+1:],
+		"two signatures": strings.Replace(text, `"signatures":[`, `"signatures":[`+text[at-8:len(text)-2]+",", 1),
+		"payload":        strings.Replace(text, `"payload":"`, `"payload":"AAAA`, 1),
+		"type":           strings.Replace(text, "manifest", "receipt", 1),
+	} {
+		e, err := record.ParseEnvelope([]byte(changed))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if good.Equal(e) || e.Equal(good) {
+			t.Errorf("%s: another one is the same", name)
+		}
+	}
+}
+
 func TestSignedCantBeReadWithoutBeingVerified(t *testing.T) {
 	var s record.Signed[record.Manifest]
 	if err := json.Unmarshal(manifestOf(t).Bytes(), &s); err == nil || !s.IsZero() {
