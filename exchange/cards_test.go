@@ -1,7 +1,10 @@
 package exchange_test
 
 import (
+	"context"
 	"encoding/json"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"dxd/blobstore"
@@ -128,5 +131,56 @@ func TestCardFilesHaveTheProofThatIsHere(t *testing.T) {
 	}
 	if f := opened(b.PartnerCardFile(t.Context(), "anna")); f.Proof == nil || len(f.Presence) != 0 {
 		t.Errorf("the partner's: %+v, %d presences", f.Proof, len(f.Presence))
+	}
+}
+
+// cardless counts what is read of cards in updates.
+type cardless struct {
+	blobstore.Journal
+	read *atomic.Int64
+}
+
+func (j cardless) Update(ctx context.Context, fn func(blobstore.Tx) error) error {
+	return j.Journal.Update(ctx, func(tx blobstore.Tx) error { return fn(cardlessTx{tx, j.read}) })
+}
+
+type cardlessTx struct {
+	blobstore.Tx
+	read *atomic.Int64
+}
+
+func (tx cardlessTx) Get(key blobstore.Key) ([]byte, error) {
+	if strings.HasPrefix(string(key), "p/c/") {
+		tx.read.Add(1)
+	}
+	return tx.Tx.Get(key)
+}
+
+// A card is verified when it is read, and has up to 49 signatures: a partner that
+// tells one proof without end must not have all updates wait for that.
+func TestNoCardIsVerifiedInTheUpdateThatTakesAProof(t *testing.T) {
+	a, b := newNode(t, "anna"), newNode(t, "bert")
+	b.halt()
+	read := &atomic.Int64{}
+	b.rows = func(j blobstore.Journal) blobstore.Journal { return cardless{j, read} }
+	b.start()
+	pair(t, a, b)
+	id := a.delivered(a.send("bert", []byte("from anna")).ID).ID
+	manifest, _ := b.records(id)
+	s := a.tells(t, b)
+	before := read.Load()
+	for _, e := range []record.Envelope{a.book.Self().Envelope, manifest} {
+		raw, err := proofOf(t, e, a.keys.Account()).Bytes()
+		check(t, err)
+		news := map[string]any{"proof": json.RawMessage(raw)}
+		if e.Name() != "card" {
+			news["transfer"] = id.String()
+		}
+		if got := s.tell(news); !got.OK || !b.pushed(e.ID()) {
+			t.Errorf("the proof of a %s: %+v", e.Name(), got)
+		}
+	}
+	if n := read.Load() - before; n != 0 {
+		t.Errorf("%d cards were read", n)
 	}
 }

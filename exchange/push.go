@@ -418,27 +418,43 @@ func (x *Exchange) takeProof(ctx context.Context, from record.OrgID, n news) err
 	if err != nil {
 		return err
 	}
-	err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
-		return queue.Receive(tx, n.Proof, state, func(id record.RecordID, account record.Account) (record.Hash, error) {
-			e, err := x.sharedRecord(tx, from, id)
-			if n.Transfer.IsZero() && record.KindOf(err) == record.NotFound {
-				// Told of a card, by one to which we said that we have it or
-				// a later one: it will not come any more.
-				err = record.Errorf(record.Refused, "the proof of a card that is not known here")
-			}
-			if err != nil {
-				return record.Hash{}, err
-			}
-			if e.Name() != "card" && x.signedByUs(e) && x.Anchors() {
-				return record.Hash{}, errNotNeeded
-			}
-			return e.Leaf(), x.checkAnchorer(tx, e, account)
-		})
+	p, err := hashanchor.ParseProof(n.Proof)
+	if err != nil {
+		return err
+	}
+	// Cards are verified for it: not in the update, for which all others wait.
+	var leaf record.Hash
+	err = x.Journal.View(ctx, func(tx blobstore.ReadTx) (err error) {
+		leaf, err = x.provable(tx, from, n, p)
+		return err
 	})
+	if err == nil {
+		err = x.Journal.Update(ctx, func(tx blobstore.Tx) error {
+			return queue.Receive(tx, n.Proof, state, func(record.RecordID, record.Account) (record.Hash, error) { return leaf, nil })
+		})
+	}
 	if errors.Is(err, errNotNeeded) {
 		return nil
 	}
 	return err
+}
+
+// provable is the leaf of the record that a partner tells the proof of, if we
+// share that record, and the account may anchor it.
+func (x *Exchange) provable(tx blobstore.ReadTx, from record.OrgID, n news, p hashanchor.Proof) (record.Hash, error) {
+	e, err := x.sharedRecord(tx, from, p.Record)
+	if n.Transfer.IsZero() && record.KindOf(err) == record.NotFound {
+		// Told of a card, by one to which we said that we have it or
+		// a later one: it will not come any more.
+		err = record.Errorf(record.Refused, "the proof of a card that is not known here")
+	}
+	if err != nil {
+		return record.Hash{}, err
+	}
+	if e.Name() != "card" && x.signedByUs(e) && x.Anchors() {
+		return record.Hash{}, errNotNeeded
+	}
+	return e.Leaf(), x.checkAnchorer(tx, e, p.Anchor.Account)
 }
 
 // checkState follows the state proof of a proof that a partner tells; nil if
