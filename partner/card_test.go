@@ -31,6 +31,7 @@ func TestABadCardIsRefusedAndChangesNothing(t *testing.T) {
 	changed := h.store.Watch(t.Context(), "p/")
 	cases := badSignatures(t)
 	cases = append(cases, foreignKeys(t, h.own, "our own")...)
+	cases = append(cases, badCard{"our own recipient key", file(t, copies(t, h.own).card(nil)), "new", record.Conflict})
 	cases = append(cases, foreignKeys(t, globex, "a partner's")...)
 	cases = append(cases, foreignKeys(t, gone, "a removed partner's")...)
 	cases = append(cases, foreignKeys(t, paused, "a suspended partner's")...)
@@ -107,7 +108,32 @@ func foreignKeys(t *testing.T, other *org, whose string) []badCard {
 		of("root as a signing key", with(func(o *org) { o.signing = other.root })),
 		of("node", with(func(o *org) { o.node = other.node })),
 		of("account", with(func(o *org) { o.account = other.account })),
-		of("recipient key", with(func(o *org) { o.recipient = other.recipient })),
+	}
+}
+
+// copies is one whose card shows another's recipient key, which needs no signature.
+func copies(t *testing.T, other *org) *org {
+	o := newOrg(t)
+	o.recipient = other.recipient
+	return o
+}
+
+// TestACopiedRecipientKeyKeepsNobodyOut has partners show the keys of one who comes
+// later, and of a known one's next card.
+func TestACopiedRecipientKeyKeepsNobodyOut(t *testing.T) {
+	h, newcomer, known := newHome(t), newOrg(t), newOrg(t)
+	first := known.card(nil)
+	h.has(file(t, first), "known")
+	known.recipient = newOrg(t).recipient // rotated
+	h.has(file(t, copies(t, newcomer).card(nil)), "copies-one")
+	h.has(file(t, copies(t, known).card(nil)), "copies-the-next")
+	h.has(file(t, copies(t, known).card(nil)), "removed")
+	h.set("removed", partner.Removed)
+	h.has(file(t, newcomer.card(nil)), "newcomer")
+	next := known.after(first, nil)
+	h.has(file(t, next), "known")
+	if p, err := h.ByOrg(known.id()); err != nil || p.Card.ID() != next.ID() {
+		t.Errorf("%+v, %v", p, err)
 	}
 }
 

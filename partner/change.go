@@ -223,14 +223,16 @@ func (b *Book) checkPresence(list []record.Signed[record.Presence]) error {
 }
 
 // checkKeys refuses a card that holds a key, node or account of our own or of
-// another partner: it would act, or be acted for, as somebody else. The others'
-// cards are not verified anew: it runs where all other updates wait.
+// another partner: it would act, or be acted for, as somebody else. That a recipient
+// key stands on another partner's card says nothing: anybody can copy one, and could
+// keep its owner's card out by it. The others' cards are not verified anew: it runs
+// where all other updates wait.
 func (b *Book) checkKeys(tx blobstore.ReadTx, card record.Signed[record.Card]) error {
 	keys := card.Body.Keys()
-	shares := func(other record.Card) bool {
-		return slices.ContainsFunc(other.Keys(), func(k string) bool { return slices.Contains(keys, k) })
+	have := func(others []string) bool {
+		return slices.ContainsFunc(others, func(k string) bool { return slices.Contains(keys, k) })
 	}
-	if shares(b.Self().Body) {
+	if have(b.Self().Body.Keys()) {
 		return record.Errorf(record.Conflict, "the card holds a key of your own organisation")
 	}
 	rows, err := scanRows(tx)
@@ -248,7 +250,7 @@ func (b *Book) checkKeys(tx blobstore.ReadTx, card record.Signed[record.Card]) e
 				return err
 			}
 		}
-		if shares(other.Card.Body) {
+		if have(other.Card.Body.ProvenKeys()) {
 			return record.Errorf(record.Conflict, "the card holds a key of another partner (%s)", r.Alias)
 		}
 	}

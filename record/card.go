@@ -100,8 +100,11 @@ func (c Card) checkUnique() error {
 }
 
 // Keys lists all keys on the card, the root's included, as comparable strings.
+func (c Card) Keys() []string { return append(c.ProvenKeys(), c.Recipients...) }
+
+// ProvenKeys are those whose holder has signed the card, as comparable strings.
 // An Ed25519 key is the same string in each of its roles.
-func (c Card) Keys() []string {
+func (c Card) ProvenKeys() []string {
 	keys := []string{PublicKey(c.Org.key).String()}
 	for _, k := range c.SigningKeys {
 		keys = append(keys, k.String())
@@ -109,7 +112,6 @@ func (c Card) Keys() []string {
 	for _, n := range c.Nodes {
 		keys = append(keys, PublicKey(n.key).String())
 	}
-	keys = append(keys, c.Recipients...)
 	for _, a := range c.Accounts {
 		keys = append(keys, a.String())
 	}
@@ -119,7 +121,7 @@ func (c Card) Keys() []string {
 // OpenCard verifies a card: the root's signature, then one of each signing
 // key, node and account on it, in that order (proof of possession). Recipient
 // keys can't sign; whoever puts another's key on its card gains only documents
-// that it can't open, and a card with a partner's key is refused.
+// that it can't open.
 //
 // Whether the card has expired is for the caller to ask, who has a clock.
 func OpenCard(e Envelope) (Signed[Card], error) {
