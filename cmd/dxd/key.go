@@ -41,7 +41,9 @@ func (a *app) keyRotateCommand() *cobra.Command {
 is under way goes on, and evidence from before stays good. Make a new backup of
 the state directory afterwards: an older one lacks the key.
 
-  signing    signs records from now on.
+  signing    signs records from now on. The older key leaves with the card after
+             that, and loses its force when that card is anchored: if it was
+             stolen, have one made at once with dxd card renew.
   recipient  documents for you are sealed for it. The older key is kept until
              all partners have taken the new card.
   account    anchors on the chain. What was signed before is still anchored by
