@@ -19,7 +19,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("BREAK", "line\nbreak")
 			return nil
 		},
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 	})
 }
 
