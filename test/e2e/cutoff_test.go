@@ -20,6 +20,7 @@ func byRecipient(a, b *party.Org) (who, partner *party.Org) { return b, a }
 // while half of a document is over, from either side: what is not on its way by
 // then stays, and goes on once both are partners again.
 func TestWhoIsTurnedAwayInTheMiddleIsCutOffAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, c := range []cutOff{
 		{"the recipient is suspended", bySender, false}, {"the sender is suspended", byRecipient, false},
 		{"the recipient is removed", bySender, true}, {"the sender is removed", byRecipient, true},

@@ -166,6 +166,7 @@ func TestAPartialFileThatIsDamagedIsFetchedAgain(t *testing.T) {
 }
 
 func TestADamagedJournalGivesNoWrongDocument(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(*party.Org){
 		"of a daemon that was stopped": (*party.Org).Stop,
 		"of a daemon that was killed":  func(o *party.Org) { o.Process.Kill() },

@@ -13,6 +13,7 @@ import (
 )
 
 func TestAKeyIsRotatedWhileADocumentIsOnItsWay(t *testing.T) {
+	t.Parallel()
 	for _, role := range crypto.Roles {
 		t.Run(string(role), func(t *testing.T) {
 			t.Parallel()
@@ -109,6 +110,7 @@ func hasNewKey(o *party.Org, role crypto.Role) {
 }
 
 func TestADeathBetweenKeyringAndCardEndsInOneState(t *testing.T) {
+	t.Parallel()
 	for _, role := range crypto.Roles {
 		for _, point := range []partner.Point{partner.BeforeKeyring, partner.AfterKeyring, partner.AfterCard} {
 			t.Run(fmt.Sprint(role, " ", point), func(t *testing.T) {

@@ -18,6 +18,7 @@ const envKill = "DXD_E2E_KILL_MIB"
 const maxAgain = 1 << 20
 
 func TestKilledInTheMiddleOfAFileItArrivesOnce(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		atHome bool

@@ -118,6 +118,7 @@ func TestMessagesSurviveTheDeathOfTheirSender(t *testing.T) {
 }
 
 func TestADeathAtACommitPointOfMessagesEndsInOneState(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		point  exchange.Point

@@ -11,6 +11,7 @@ import (
 )
 
 func TestADeathAtACommitPointEndsInOneState(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		point  exchange.Point

@@ -70,6 +70,7 @@ func accepted(t *testing.T) (c *party.Chain, a, b *party.Org, s party.Sent) {
 }
 
 func TestProofsComeToBothWhoeverIsAway(t *testing.T) {
+	t.Parallel()
 	for name, away := range map[string]func(c *party.Chain, a, b *party.Org, s party.Sent){
 		"the sender while the receipts become final": func(c *party.Chain, a, b *party.Org, s party.Sent) {
 			a.Stop()

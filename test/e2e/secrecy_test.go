@@ -293,6 +293,7 @@ func TestAMarkIsFoundInAnyEncoding(t *testing.T) {
 }
 
 func TestNobodyElseLearnsAnything(t *testing.T) {
+	t.Parallel()
 	t.Run("over TCP", func(t *testing.T) {
 		t.Parallel()
 		var l *party.Link

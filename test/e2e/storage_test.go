@@ -182,6 +182,7 @@ func restsStorage(o *party.Org) {
 }
 
 func TestADeathInARotationOfTheStorageKeyEndsInOneState(t *testing.T) {
+	t.Parallel()
 	for name, points := range map[string][]partner.Point{
 		"nothing is written":                       {partner.BeforeKeyring},
 		"the keyring has both keys":                {partner.AfterKeyring},

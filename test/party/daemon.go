@@ -3,6 +3,7 @@ package party
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -38,7 +39,11 @@ const (
 func Main(m *testing.M, after ...func()) {
 	dir := os.Getenv(envDir)
 	if dir == "" {
-		code := m.Run()
+		// Such tests mostly wait: for blocks, pauses and other processes.
+		if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+			panic(err)
+		}
+		code := m.Run() // which reads the command line, if it says otherwise
 		for _, f := range after {
 			f()
 		}
